@@ -1,0 +1,36 @@
+"""Typed parameters: one model per engine, one union with ``method`` as the discriminator."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EngineParameters(BaseModel):
+    """What every engine's parameters have in common: immutable, complete, no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CnmfeParameters(EngineParameters):
+    """Parameters of the built-in one-photon engine; the defaults need no choice but the cell size."""
+
+    method: Literal["cnmfe"] = "cnmfe"
+    cell_diameter_px: float = Field(
+        default=13.0,
+        ge=4,
+        le=100,
+        description="Diameter of a cell body as it appears (width at half height), px",
+    )
+    decay_time_s: float = Field(default=0.4, gt=0, le=10, description="Decay time of the indicator, s")
+    max_shift_px: int = Field(default=20, ge=0, le=200, description="Largest brain motion expected, px; 0: none")
+    min_corr: float = Field(default=0.8, gt=0, lt=1, description="Least local correlation of a seed")
+    min_pnr: float = Field(default=6.0, gt=0, description="Least peak-to-noise ratio of a seed")
+    min_snr: float = Field(default=3.0, ge=0, description="Least signal-to-noise ratio of an accepted unit")
+    min_r_value: float = Field(default=0.6, ge=-1, le=1, description="Least spatial consistency of an accepted unit")
+    merge_corr: float = Field(
+        default=0.8, gt=0, le=1, description="Trace correlation above which overlapping units merge"
+    )
+
+
+Parameters = Annotated[CnmfeParameters, Field(discriminator="method")]
+"""Any engine's parameters."""

@@ -1,0 +1,371 @@
+"""The processing result: one file group on disk, one writer and one loader for every engine.
+
+A result is a folder::
+
+    OUT/
+      result.json       scalars: shape, frame count, parameters as used, versions, timings; written last
+      arrays.zarr/      one Zarr v3 group, sharded; the arrays of ``ARRAYS``
+
+It must not know engines, databases or stores: an engine writes it, publishing copies it, everybody reads it.
+Axis order is (unit, frame) and (y, x) everywhere; footprints are sparse rows over C-ordered pixels.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse as sp
+import zarr
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from miniscope_core.errors import ResultError
+
+RESULT_FILE: Final = "result.json"
+ARRAYS_GROUP: Final = "arrays.zarr"
+FORMAT_VERSION: Final = 1
+
+# A chunk is what one read fetches: some units by a few thousand frames. A shard is one object in a store.
+_CHUNK: Final = {"unit": 32, "frame": 4096, "block": 64, "entry": 2**16, "y": 4096, "x": 4096}
+_SHARD_FACTOR: Final = {"unit": 8, "frame": 8, "entry": 64}
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What an array of a result holds: its axes, its type on disk, its unit and what it means."""
+
+    axes: tuple[str, ...]
+    dtype: str
+    unit: str
+    meaning: str
+
+
+ARRAYS: Final[Mapping[str, ArraySpec]] = {
+    "footprints_data": ArraySpec(("entry",), "float32", "1", "weights of the sparse footprints, row by row"),
+    "footprints_indices": ArraySpec(("entry",), "int64", "px", "C-ordered pixel of each weight"),
+    "footprints_indptr": ArraySpec(("row",), "int64", "1", "where each unit's row begins; units + 1 entries"),
+    "fluorescence": ArraySpec(("unit", "frame"), "float32", "a.u.", "as extracted: trace plus residual"),
+    "traces": ArraySpec(("unit", "frame"), "float32", "a.u.", "denoised, baseline included"),
+    "activity": ArraySpec(("unit", "frame"), "float32", "a.u.", "deconvolved, in the unit of the traces"),
+    "neuropil": ArraySpec(("unit", "frame"), "float32", "a.u.", "background under each footprint"),
+    "dff": ArraySpec(("unit", "frame"), "float32", "1", "change over baseline fluorescence"),
+    "background": ArraySpec(("component", "y", "x"), "float32", "a.u.", "spatial background components"),
+    "background_activity": ArraySpec(("component", "frame"), "float32", "a.u.", "their time courses"),
+    "shifts_px": ArraySpec(("frame", "yx"), "float32", "px", "(dy, dx), the correction applied"),
+    "block_shifts_px": ArraySpec(("block", "frame", "yx"), "float32", "px", "the same per block"),
+    "block_ranges_px": ArraySpec(("block", "range"), "int64", "px", "y start, y stop, x start, x stop"),
+    "accepted": ArraySpec(("unit",), "bool", "1", "the engine's own acceptance"),
+    "snr": ArraySpec(("unit",), "float32", "1", "peak signal-to-noise of the trace"),
+    "r_value": ArraySpec(("unit",), "float32", "1", "correlation of the footprint with the movie at its events"),
+    "cnn_pred": ArraySpec(("unit",), "float32", "1", "classifier's probability of a cell"),
+    "baseline": ArraySpec(("unit",), "float32", "a.u.", "fluorescence without activity"),
+    "decay_time_s": ArraySpec(("unit",), "float32", "s", "fitted decay of the indicator"),
+    "noise": ArraySpec(("unit",), "float32", "a.u.", "standard deviation of the fluorescence noise"),
+    "seeds_px": ArraySpec(("seed", "yx"), "int64", "px", "(y, x) where a unit was tried"),
+    "outlier_frames": ArraySpec(("outlier",), "int64", "1", "frames whose shift was replaced"),
+    "timestamps_s": ArraySpec(("frame",), "float64", "s", "frame clock, from the start of the recording"),
+    "image_template": ArraySpec(("y", "x"), "float32", "a.u.", "what frames were aligned to"),
+    "image_average": ArraySpec(("y", "x"), "float32", "a.u.", "mean of the corrected movie"),
+    "image_max": ArraySpec(("y", "x"), "float32", "a.u.", "maximum of the corrected movie over time"),
+    "image_correlation": ArraySpec(("y", "x"), "float32", "1", "local correlation of the filtered movie"),
+    "image_pnr": ArraySpec(("y", "x"), "float32", "1", "peak-to-noise ratio of the filtered movie"),
+}
+_IMAGE: Final = "image_"
+
+
+class ResultInfo(BaseModel):
+    """Everything of a result that is not an array, as ``result.json`` holds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    method: str = Field(description="Key of the processing method, as in the parameters")
+    package: str = Field(description="Package that computed it")
+    package_version: str
+    shape: tuple[int, int] = Field(description="Height and width of the corrected movie, px")
+    frame_count: int = Field(ge=1)
+    unit_count: int = Field(ge=0)
+    fps: float = Field(gt=0, description="Frame rate, Hz")
+    parameters: dict[str, Any] = Field(description="As used, with every default filled in")
+    versions: dict[str, str] = Field(description="Versions of the packages that matter to the numbers")
+    timings: dict[str, float] = Field(description="Wall seconds per stage")
+    cpu_seconds: float = Field(default=0.0, ge=0)
+    peak_memory_bytes: int = Field(ge=0, description="Highest resident memory of the process tree")
+    activity_method: str = Field(description="How the activity was inferred, as in ActivityExtractionMethod")
+    notes: tuple[str, ...] = Field(default=(), description="What a reader of the numbers should know")
+
+
+class ResultWriter:
+    """Write a result folder: arrays in any order, whole or by slices, then :meth:`finish`.
+
+    Until ``finish`` the folder is no result: :func:`load_result` refuses it.
+
+    Parameters
+    ----------
+    folder
+        Created with its parents; must be empty or absent.
+
+    Raises
+    ------
+    ResultError
+        When the folder already holds something.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise ResultError(f"Output folder is not empty at {self.folder}: name a new one, nothing was overwritten.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._group = zarr.open_group(str(self.folder / ARRAYS_GROUP), mode="w", zarr_format=3)
+
+    def create(self, name: str, shape: tuple[int, ...]) -> "zarr.Array[Any]":
+        """Create an array to be filled by slices.
+
+        Parameters
+        ----------
+        name
+            A key of ``ARRAYS``, or ``image_<name>``.
+        shape
+            Lengths along the axes of its :class:`ArraySpec`.
+
+        Returns
+        -------
+        zarr.Array
+            Filled with zeros. Write it in slices that begin and end at multiples of
+            :func:`write_step` frames, or each write rewrites a shard.
+        """
+        spec = array_spec(name)
+        if len(shape) != len(spec.axes):
+            raise ResultError(f"Array {name!r}: got shape {shape}, expected the axes {spec.axes}.")
+        chunks = tuple(max(1, min(n, _CHUNK.get(axis, n))) for n, axis in zip(shape, spec.axes, strict=True))
+        shards = tuple(
+            chunk * max(1, min(_SHARD_FACTOR.get(axis, 1), -(-n // chunk)))
+            for n, axis, chunk in zip(shape, spec.axes, chunks, strict=True)
+        )
+        return self._group.create_array(
+            name,
+            shape=shape,
+            dtype=spec.dtype,
+            chunks=chunks,
+            shards=shards,
+            fill_value=0,
+            dimension_names=spec.axes,
+            attributes={"unit": spec.unit, "meaning": spec.meaning},
+        )
+
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Write a whole array, converted to the type its :class:`ArraySpec` names."""
+        values = np.asarray(values)
+        array = self.create(name, values.shape)
+        if values.size:
+            array[...] = values.astype(array_spec(name).dtype, copy=False)
+
+    def write_footprints(self, footprints: "sp.sparray | sp.spmatrix") -> None:
+        """Write sparse footprints, (unit, height·width) over C-ordered pixels."""
+        rows = sp.csr_array(footprints)
+        rows.sort_indices()
+        self.write("footprints_data", rows.data)
+        self.write("footprints_indices", rows.indices)
+        self.write("footprints_indptr", rows.indptr)
+
+    def finish(self, info: ResultInfo) -> "ProcessingResult":
+        """Make the folder a result, by writing its description last, and load it."""
+        path = self.folder / RESULT_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text(info.model_dump_json(indent=1))
+        os.replace(partial, path)
+        return load_result(self.folder)
+
+
+def write_step() -> int:
+    """Return the number of frames in one shard of a (unit, frame) array: the step to write slices by."""
+    return _CHUNK["frame"] * _SHARD_FACTOR["frame"]
+
+
+def array_spec(name: str) -> ArraySpec:
+    """Return what an array called ``name`` holds.
+
+    Raises
+    ------
+    ResultError
+        When no result has an array of this name.
+    """
+    if name in ARRAYS:
+        return ARRAYS[name]
+    raise ResultError(f"Unknown array {name!r}: results hold {', '.join(sorted(ARRAYS))}.")
+
+
+@dataclass(frozen=True)
+class ProcessingResult:
+    """A result folder, read on demand: an attribute reads its array whole, :meth:`array` opens it for slicing."""
+
+    info: ResultInfo
+    group: "zarr.Group" = field(repr=False)
+
+    def array(self, name: str) -> "zarr.Array[Any]":
+        """Open an array without reading it.
+
+        Raises
+        ------
+        ResultError
+            When this result has no such array.
+        """
+        array = self.group.get(name)
+        if not isinstance(array, zarr.Array):
+            raise ResultError(f"No array {name!r} in the result: it has {', '.join(self.array_names)}.")
+        return array
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Read an array whole."""
+        return np.asarray(self.array(name)[...])
+
+    def optional(self, name: str) -> NDArray[Any] | None:
+        """Read an array whole, or return None where the engine did not define it."""
+        return self.read(name) if name in self.array_names else None
+
+    @cached_property
+    def array_names(self) -> tuple[str, ...]:
+        """Names of the arrays that are here."""
+        return tuple(sorted(self.group.array_keys()))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+        return self.info.shape
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames."""
+        return self.info.frame_count
+
+    @property
+    def unit_count(self) -> int:
+        """Number of units, accepted or not."""
+        return self.info.unit_count
+
+    @property
+    def fps(self) -> float:
+        """Frame rate, Hz."""
+        return self.info.fps
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters as used."""
+        return self.info.parameters
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that matter to the numbers."""
+        return self.info.versions
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Wall seconds per stage."""
+        return self.info.timings
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Highest resident memory of the process tree, bytes."""
+        return self.info.peak_memory_bytes
+
+    @cached_property
+    def footprints(self) -> "sp.csr_array":
+        """Sparse footprints, (unit, height·width), float32, C-ordered pixels."""
+        height, width = self.shape
+        parts = (
+            self.read("footprints_data"),
+            self.read("footprints_indices"),
+            self.read("footprints_indptr"),
+        )
+        return sp.csr_array(parts, shape=(self.unit_count, height * width))
+
+    @cached_property
+    def fluorescence(self) -> NDArray[np.float32]:
+        """Fluorescence as extracted (trace plus residual), (unit, frame), a.u."""
+        return self.read("fluorescence")
+
+    @cached_property
+    def traces(self) -> NDArray[np.float32]:
+        """Denoised traces, (unit, frame), a.u."""
+        return self.read("traces")
+
+    @cached_property
+    def activity(self) -> NDArray[np.float32]:
+        """Deconvolved activity, (unit, frame), in the unit of the traces."""
+        return self.read("activity")
+
+    @cached_property
+    def shifts_px(self) -> NDArray[np.float32]:
+        """Shifts (frame, 2) as (dy, dx), px: the correction applied to a frame; the mean over blocks if piece-wise."""
+        return self.read("shifts_px")
+
+    @cached_property
+    def accepted(self) -> NDArray[np.bool_]:
+        """The engine's own acceptance, (unit,)."""
+        return self.read("accepted")
+
+    @cached_property
+    def snr(self) -> NDArray[np.float32]:
+        """Peak signal-to-noise ratio, (unit,)."""
+        return self.read("snr")
+
+    @cached_property
+    def r_value(self) -> NDArray[np.float32]:
+        """Spatial consistency of each footprint, (unit,)."""
+        return self.read("r_value")
+
+    @cached_property
+    def timestamps_s(self) -> NDArray[np.float64]:
+        """Frame clock, (frame,), seconds from the start of the recording."""
+        return self.read("timestamps_s")
+
+    @cached_property
+    def images(self) -> dict[str, NDArray[np.float32]]:
+        """Summary images by name (template, average, max, correlation, pnr), each (height, width)."""
+        return {name.removeprefix(_IMAGE): self.read(name) for name in self.array_names if name.startswith(_IMAGE)}
+
+
+def load_result(folder: str | os.PathLike[str]) -> ProcessingResult:
+    """Load the result that an engine left in a folder.
+
+    Parameters
+    ----------
+    folder
+        As given to ``miniscope process --output`` or to an engine.
+
+    Returns
+    -------
+    ProcessingResult
+        Arrays are read when they are asked for.
+
+    Raises
+    ------
+    ResultError
+        When the folder holds no finished result, or one of another format version.
+    """
+    folder = Path(folder)
+    path = folder / RESULT_FILE
+    if not path.is_file():
+        raise ResultError(
+            f"No finished result in {folder}: {RESULT_FILE} is missing. Did the engine end with an error?"
+        )
+    return result_from(path.read_bytes(), zarr.open_group(str(folder / ARRAYS_GROUP), mode="r"), where=str(folder))
+
+
+def result_from(description: bytes, group: "zarr.Group", where: str) -> ProcessingResult:
+    """Make a result from the bytes of its ``result.json`` and its opened group, wherever they were read."""
+    try:
+        info = ResultInfo.model_validate(json.loads(description))
+    except ValueError as error:
+        raise ResultError(f"Unreadable {RESULT_FILE} at {where}: {error}") from error
+    if info.format_version != FORMAT_VERSION:
+        raise ResultError(
+            f"Result at {where}: got format version {info.format_version}, expected {FORMAT_VERSION}. "
+            "Read it with the version of miniscope_core that wrote it."
+        )
+    return ProcessingResult(info=info, group=group)

@@ -1,0 +1,49 @@
+"""Where things are: settings from the environment (prefix ``MINISCOPE_``) with defaults for a laptop."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, PositiveInt, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GIB = 2**30
+
+
+class Settings(BaseSettings):
+    """Addresses and limits; every one can be set by an environment variable of the same name in capitals.
+
+    With nothing set, everything lives below one folder, ``MINISCOPE_HOME``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MINISCOPE_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path("~/.miniscope"), description="Folder that holds everything not set otherwise")
+    database_url: str = Field(default="", description="SQLAlchemy address; default a SQLite file below MINISCOPE_HOME")
+    store_url: str = Field(
+        default="", description="fsspec address of the object store; default a folder below MINISCOPE_HOME"
+    )
+    raw_roots: list[Path] = Field(
+        default_factory=list,
+        description="Folders below which recordings lie (a JSON list); stored paths are relative to them",
+    )
+    scratch_dir: Path = Field(default=Path(), description="Working files of engines; default below MINISCOPE_HOME")
+    caiman_python: str = Field(default="", description="Python interpreter that has CaImAn; default this one")
+    workers: PositiveInt = Field(
+        default_factory=lambda: os.cpu_count() or 1, description="Processes or threads an engine may use"
+    )
+    memory_limit: PositiveInt = Field(default=4 * GIB, description="Memory an engine may plan with, in bytes")
+
+    @model_validator(mode="after")
+    def _below_home(self) -> Self:
+        home = self.home.expanduser().absolute()
+        fill = {
+            "home": home,
+            "database_url": self.database_url or f"sqlite:///{home / 'miniscope.db'}",
+            "store_url": self.store_url or str(home / "store"),
+            "scratch_dir": self.scratch_dir.expanduser() if self.scratch_dir != Path() else home / "scratch",
+            "raw_roots": [root.expanduser().absolute() for root in self.raw_roots],
+        }
+        for name, value in fill.items():
+            object.__setattr__(self, name, value)  # frozen for everyone else
+        return self
