@@ -29,6 +29,8 @@ from miniscope_core.errors import ResultError
 RESULT_FILE: Final = "result.json"
 ARRAYS_GROUP: Final = "arrays.zarr"
 FORMAT_VERSION: Final = 1
+SPARSE_PARTS: Final = ("data", "indices", "indptr")
+"""A sparse matrix ``x`` is stored as the arrays ``x_data``, ``x_indices`` and ``x_indptr``, compressed by row."""
 
 # A chunk is what one read fetches: some units by a few thousand frames. A shard is one object in a store.
 _CHUNK: Final = {"unit": 32, "frame": 4096, "block": 64, "entry": 2**16, "y": 4096, "x": 4096}
@@ -69,6 +71,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "seeds_px": ArraySpec(("seed", "yx"), "int64", "px", "(y, x) where a unit was tried"),
     "outlier_frames": ArraySpec(("outlier",), "int64", "1", "frames whose shift was replaced"),
     "timestamps_s": ArraySpec(("frame",), "float64", "s", "frame clock, from the start of the recording"),
+    "head_orientation": ArraySpec(("sample", "channel"), "float64", "s, 1", "time, then the quaternion w, x, y, z"),
     "image_template": ArraySpec(("y", "x"), "float32", "a.u.", "what frames were aligned to"),
     "image_average": ArraySpec(("y", "x"), "float32", "a.u.", "mean of the corrected movie"),
     "image_max": ArraySpec(("y", "x"), "float32", "a.u.", "maximum of the corrected movie over time"),
@@ -100,10 +103,8 @@ class ResultInfo(BaseModel):
     notes: tuple[str, ...] = Field(default=(), description="What a reader of the numbers should know")
 
 
-class ResultWriter:
-    """Write a result folder: arrays in any order, whole or by slices, then :meth:`finish`.
-
-    Until ``finish`` the folder is no result: :func:`load_result` refuses it.
+class ArrayWriter:
+    """Write named arrays into ``arrays.zarr`` of a folder, whole or by slices.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ class ResultWriter:
         Parameters
         ----------
         name
-            A key of ``ARRAYS``, or ``image_<name>``.
+            A key of ``ARRAYS``.
         shape
             Lengths along the axes of its :class:`ArraySpec`.
 
@@ -165,13 +166,19 @@ class ResultWriter:
         if values.size:
             array[...] = values.astype(array_spec(name).dtype, copy=False)
 
+
+class ResultWriter(ArrayWriter):
+    """Write a result folder: arrays in any order, then :meth:`finish`.
+
+    Until ``finish`` the folder is no result: :func:`load_result` refuses it.
+    """
+
     def write_footprints(self, footprints: "sp.sparray | sp.spmatrix") -> None:
         """Write sparse footprints, (unit, height·width) over C-ordered pixels."""
         rows = sp.csr_array(footprints)
         rows.sort_indices()
-        self.write("footprints_data", rows.data)
-        self.write("footprints_indices", rows.indices)
-        self.write("footprints_indptr", rows.indptr)
+        for part in SPARSE_PARTS:
+            self.write(f"footprints_{part}", getattr(rows, part))
 
     def finish(self, info: ResultInfo) -> "ProcessingResult":
         """Make the folder a result, by writing its description last, and load it."""

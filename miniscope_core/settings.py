@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     database_url: str = Field(default="", description="SQLAlchemy address; default a SQLite file below MINISCOPE_HOME")
     store_url: str = Field(
         default="", description="fsspec address of the object store; default a folder below MINISCOPE_HOME"
+    )
+    store_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the fsspec file system of the store, as JSON, e.g. an endpoint_url for s3fs",
     )
     raw_roots: list[Path] = Field(
         default_factory=list,

@@ -1,0 +1,240 @@
+"""The object store: immutable prefixes below one fsspec address, a folder as well as ``s3://``.
+
+A publication is written under a prefix that nobody knows yet, checked object by object, and becomes real only when
+the database commit that names it succeeds. Nothing published is changed. What a crash leaves behind has no row and
+is found by :func:`unreferenced`.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+import zarr
+
+from miniscope_core.errors import StoreError
+from miniscope_core.progress import Progress, silent
+
+MANIFEST: Final = "manifest.json"
+_OBJECTS: Final = "objects"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Objects that are in the store under a prefix of their own and that no row names yet."""
+
+    prefix: str
+    kind: str
+    object_count: int
+    nbytes: int
+    manifest_sha256: str
+
+
+class Store:
+    """Immutable objects below one address.
+
+    Parameters
+    ----------
+    url
+        fsspec address: a folder, ``s3://bucket/path``, ``memory://path``.
+    options
+        Options of its file system, as fsspec takes them.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.options = dict(options or {})
+        with self._explained("open"):
+            # Only folders are made on demand: a mistyped bucket is an error, not a new bucket.
+            local = {"auto_mkdir": True} if fsspec.utils.get_protocol(self.url) in ("file", "local") else {}
+            self._fs, self._root = fsspec.core.url_to_fs(self.url, **self.options, **local)
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str, where: str = "") -> Iterator[None]:
+        """Turn what a file system raises into one line that names the store; the cause stays attached."""
+        try:
+            yield
+        except StoreError:
+            raise
+        # A file system raises its service's own errors: botocore's are no OSErrors and have no common base with them.
+        except Exception as error:
+            place = f"{self.url}/{where}" if where else self.url
+            raise StoreError(
+                f"Cannot {doing} the object store at {place}: {type(error).__name__}: {error}. "
+                "Check MINISCOPE_STORE_URL, the permissions and the free space; nothing was published."
+            ) from error
+
+    def _path(self, *parts: str) -> str:
+        return "/".join((self._root.rstrip("/"), *parts))
+
+    def address(self, prefix: str, *parts: str) -> str:
+        """Return the full address of something below a published prefix, for people and for other programs."""
+        return "/".join((self.url, _OBJECTS, prefix, *parts))
+
+    def check(self) -> None:
+        """Write, read and remove one small object.
+
+        Raises
+        ------
+        StoreError
+            When any of it fails.
+        """
+        path = self._path(_OBJECTS, f"check-{uuid.uuid4().hex}")
+        with self._explained("write to"):
+            self._fs.pipe_file(path, b"miniscope")
+            self._fs.invalidate_cache()
+            found = self._fs.cat_file(path)
+            self._fs.rm_file(path)
+        if found != b"miniscope":
+            raise StoreError(f"The object store at {self.url} returned other bytes than were written.")
+
+    def upload(self, folder: Path, kind: str, progress: Progress = silent) -> Upload:
+        """Copy a folder's files under a new prefix and check that each arrived whole.
+
+        Parameters
+        ----------
+        folder
+            A finished folder; every regular file below it is copied.
+        kind
+            First part of the prefix, e.g. ``"processing"``.
+        progress
+            Told the bytes copied.
+
+        Returns
+        -------
+        Upload
+            To be named by a row in the same commit as the results; until then it does not exist for anybody.
+
+        Raises
+        ------
+        StoreError
+            When an object could not be written or has another size in the store. What was written is removed
+            as far as the store lets us; nothing refers to it.
+        """
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if not files:
+            raise StoreError(f"Nothing to publish in {folder}: it holds no file.")
+        prefix = f"{kind}/{uuid.uuid4().hex}"
+        names = {path: path.relative_to(folder).as_posix() for path in files}
+        total = max(1, sum(path.stat().st_size for path in files))
+        manifest: dict[str, dict[str, Any]] = {}
+        done = 0
+        try:
+            with self._explained("write to", prefix):
+                for path in files:
+                    manifest[names[path]] = {"nbytes": path.stat().st_size, "sha256": file_sha256(path)}
+                    self._put(path, self._path(_OBJECTS, prefix, names[path]))
+                    done += manifest[names[path]]["nbytes"]
+                    progress("publishing", done, total)
+                text = json.dumps(manifest, indent=1, sort_keys=True).encode()
+                self._fs.pipe_file(self._path(_OBJECTS, prefix, MANIFEST), text)
+            self._verify(prefix, {name: entry["nbytes"] for name, entry in manifest.items()} | {MANIFEST: len(text)})
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self.remove(prefix)
+            raise
+        return Upload(
+            prefix=prefix,
+            kind=kind,
+            object_count=len(manifest) + 1,
+            nbytes=done + len(text),
+            manifest_sha256=hashlib.sha256(text).hexdigest(),
+        )
+
+    def _put(self, source: Path, target: str) -> None:
+        self._fs.put_file(str(source), target)
+
+    def _verify(self, prefix: str, expected: dict[str, int]) -> None:
+        found = self.objects(prefix)
+        if found != expected:
+            wrong = sorted(name for name in expected.keys() | found.keys() if found.get(name) != expected.get(name))
+            raise StoreError(
+                f"The object store at {self.url} holds other sizes than were written under {prefix}: "
+                f"{', '.join(wrong[:5])}. Is the disk full? Nothing was published."
+            )
+
+    def objects(self, prefix: str) -> dict[str, int]:
+        """List what lies under a prefix: names below it and their sizes in bytes."""
+        base = self._path(_OBJECTS, prefix)
+        with self._explained("list", prefix):
+            self._fs.invalidate_cache()
+            found = self._fs.find(base, detail=True)
+        strip = len(self._fs._strip_protocol(base)) + 1
+        return {name[strip:]: int(entry["size"]) for name, entry in found.items()}
+
+    def prefixes(self) -> dict[str, datetime]:
+        """List every prefix, published or not, with the time of its newest object (UTC)."""
+        base = self._path(_OBJECTS)
+        with self._explained("list"):
+            self._fs.invalidate_cache()
+            found = self._fs.find(base, detail=True) if self._fs.exists(base) else {}
+        strip = len(self._fs._strip_protocol(base)) + 1
+        newest: dict[str, datetime] = {}
+        for name, entry in found.items():
+            parts = name[strip:].split("/")
+            if len(parts) < 3:
+                continue
+            when = _modified(entry)
+            prefix = "/".join(parts[:2])
+            newest[prefix] = max(when, newest.get(prefix, when))
+        return newest
+
+    def remove(self, prefix: str) -> None:
+        """Remove everything under a prefix. Only for what no row names."""
+        path = self._path(_OBJECTS, prefix)
+        with self._explained("remove from", prefix):
+            self._fs.invalidate_cache()
+            if self._fs.exists(path):
+                self._fs.rm(path, recursive=True)
+
+    def read_bytes(self, prefix: str, name: str) -> bytes:
+        """Read one object whole.
+
+        Raises
+        ------
+        StoreError
+            When it is not there or cannot be read.
+        """
+        with self._explained("read", f"{prefix}/{name}"):
+            return bytes(self._fs.cat_file(self._path(_OBJECTS, prefix, name)))
+
+    def open_group(self, prefix: str, name: str) -> zarr.Group:
+        """Open a Zarr group below a published prefix, read-only.
+
+        Raises
+        ------
+        StoreError
+            When there is no such group.
+        """
+        address = self.address(prefix, name)
+        with self._explained("read", f"{prefix}/{name}"):
+            if "file" in self._fs.protocol:
+                return zarr.open_group(self._path(_OBJECTS, prefix, name), mode="r")
+            return zarr.open_group(address, mode="r", storage_options=self.options or None)
+
+
+def _modified(entry: dict[str, Any]) -> datetime:
+    """Return when an object was last written: file systems name and type this differently."""
+    for key in ("LastModified", "mtime", "created"):
+        value = entry.get(key)
+        if isinstance(value, datetime):
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+    return datetime.now(UTC)
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, as lower-case hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
