@@ -357,8 +357,12 @@ def _out_of_focus(
     courses = rng.standard_normal((len(maps), frame_count))
     courses = scipy.ndimage.gaussian_filter1d(courses, 0.5 * fps, axis=1, mode="wrap")
     together = scipy.ndimage.gaussian_filter1d(population, 0.25 * fps)
-    courses = courses / courses.std(1, keepdims=True) + (together - together.mean()) / max(together.std(), 1e-12)
-    return maps, courses
+    return maps, _standardised(courses) + _standardised(together[None])
+
+
+def _standardised(courses: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = courses - courses.mean(1, keepdims=True)
+    return np.asarray(centred / np.maximum(centred.std(1, keepdims=True), 1e-12))
 
 
 def _motion(rng: np.random.Generator, frame_count: int, fps: float, motion_px: float) -> NDArray[np.float64]:
@@ -368,8 +372,7 @@ def _motion(rng: np.random.Generator, frame_count: int, fps: float, motion_px: f
     white = rng.standard_normal((2, frame_count))
     slow = scipy.ndimage.gaussian_filter1d(white, 2 * fps, mode="wrap")
     fast = scipy.ndimage.gaussian_filter1d(rng.standard_normal((2, frame_count)), 0.1 * fps, mode="wrap")
-    moved = slow / slow.std(1, keepdims=True) + 0.7 * fast / fast.std(1, keepdims=True)
-    moved *= motion_px / moved.std(1, keepdims=True)
+    moved = _standardised(_standardised(slow) + 0.7 * _standardised(fast)) * motion_px
     return np.asarray(np.clip(moved, -4 * motion_px, 4 * motion_px).T)
 
 

@@ -27,7 +27,7 @@ def test_axes_are_frame_y_x() -> None:
 
 
 def test_correction_is_the_negative_of_the_motion() -> None:
-    made = simulate((64, 80), 80, 6, background=0, motion_px=2.0, seed=3)
+    made = simulate((64, 80), 80, 6, background=0, brightness=1e-3, motion_px=2.0, seed=3)
     movie = made.movie.astype(float)
     reference = movie[np.argmin(np.hypot(*made.motion_px.T))]
     moved = int(np.argmax(np.hypot(*made.motion_px.T)))
