@@ -1,0 +1,1 @@
+"""Revisions of the schema, one file each, in the order of their numbers."""
