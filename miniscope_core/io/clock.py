@@ -1,0 +1,275 @@
+"""The frame clock: rows of times joined with decoded frames, by a rule that is told and never by a repair.
+
+A strict reader refuses whatever :attr:`ClockReport.problems` lists. A reporting one goes on where a frame and its
+time still belong together beyond doubt, and says what it left out.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniscope_core.errors import ClockError, VideoError
+from miniscope_core.io.recording import ClockReport, VideoFile
+
+ClockPolicy = Literal["strict", "report"]
+
+_COUNTER: Final = 2**16
+"""The hardware counts frames in an unsigned 16-bit number."""
+_BUFFER: Final = 128
+"""Frames the acquisition program can hold back, so frames can come this much late and in a burst."""
+_GAP: Final = 1.5
+"""An interval longer than this many usual ones has room for a missing frame."""
+_SHORTEST_MS: Final = 1e-3
+"""No camera is faster than a million frames per second; a shorter median interval is a clock that stands still."""
+_CATCH_UP: Final = 0.75
+"""An interval shorter than this many usual ones makes up for a delay before it."""
+
+
+@dataclass(frozen=True)
+class ClockRows:
+    """What a clock file says, before it is compared with the video."""
+
+    source: str
+    times_s: NDArray[np.float64]
+    buffer: NDArray[np.int64] | None = None
+    """Frames waiting in the acquisition buffer when the row was written."""
+    hardware: NDArray[np.int64] | None = None
+    """Frame number by the hardware's own 16-bit counter; -1 where it could not be read."""
+    remarks: tuple[str, ...] = ()
+    """How the rows were selected; told in the rule."""
+    problems: tuple[str, ...] = ()
+    lines: NDArray[np.int64] | None = field(default=None, repr=False)
+    """Line of each row in the file."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times of the frames that have both picture and time."""
+
+    timestamps_s: NDArray[np.float64]
+    report: ClockReport
+
+
+def given_clock(fps: float, frame_count: int, nominal_fps: float | None, unused: str | None) -> Clock:
+    """Make times from a rate that the caller vouches for, in place of a clock.
+
+    Parameters
+    ----------
+    fps
+        Frame rate, Hz.
+    frame_count
+        Frames that decode.
+    nominal_fps
+        Rate the acquisition program was set to, Hz.
+    unused
+        Name of the clock file that is there and is not used.
+
+    Raises
+    ------
+    ClockError
+        When the rate is not a positive number.
+    """
+    if not (math.isfinite(fps) and fps > 0):
+        raise ClockError(f"fps= of the caller: got {fps}, expected a positive number of frames per second.")
+    rule = "Frame i is at i / fps, with the rate the caller gave"
+    if unused:
+        rule += f"; {unused} is there and was not used"
+    interval = 1000 / fps
+    report = ClockReport(
+        source="given",
+        rows=0,
+        frames=frame_count,
+        used=frame_count,
+        rule=rule,
+        nominal_fps=nominal_fps,
+        measured_fps=fps,
+        median_interval_ms=interval,
+        jitter_ms=0.0,
+        longest_interval_ms=interval,
+        dropped=0,
+        dropped_from="nothing: the rate was given",
+        repeated=0,
+        backward=0,
+    )
+    return Clock(np.arange(frame_count) / fps, report)
+
+
+def join_clock(
+    folder: Path,
+    rows: ClockRows,
+    files: Sequence[VideoFile],
+    policy: ClockPolicy,
+    nominal_fps: float | None = None,
+    frames_per_file: int | None = None,
+    video_problems: Sequence[str] = (),
+) -> Clock:
+    """Join the rows of a clock with the frames that decode.
+
+    Parameters
+    ----------
+    folder
+        The recording folder, for messages.
+    rows
+        What the clock says.
+    files
+        The video files with their decoded frames.
+    policy
+        ``"strict"`` refuses every problem, ``"report"`` lists them and goes on.
+    nominal_fps
+        Rate the acquisition program was set to, Hz.
+    frames_per_file
+        Frames after which the program began a new file; places the frames of a file cut short in the middle.
+    video_problems
+        What is doubtful about the files.
+
+    Raises
+    ------
+    ClockError
+        When there is no usable time, or, if strict, when the clock has a problem.
+    VideoError
+        If strict, when only the video has one.
+    """
+    intervals_ms = _intervals(folder, rows)
+    index, rule, mismatch = _match(rows, [file.frame_count for file in files], frames_per_file)
+    if mismatch:
+        mismatch += _suspects(files, frames_per_file)
+    problems = [problem for problem in (mismatch, *rows.problems, _backward(rows)) if problem]
+    if policy == "strict" and (problems or video_problems):
+        kind = ClockError if problems else VideoError
+        raise kind(
+            f"{'Clock and video disagree' if mismatch else 'Doubtful recording'} at {folder}: "
+            f"{'; '.join([*problems, *video_problems])}. "
+            "Copy the recording again; to go on with the frames that have a time pass clock='report'."
+        )
+    median = float(np.median(intervals_ms))
+    dropped, dropped_from, restarts = _dropped(rows, intervals_ms, median)
+    remarks = [rule, *rows.remarks]
+    if restarts:
+        remarks.append(
+            f"the hardware's frame counter began anew {restarts} times, and times count the frames lost there"
+        )
+    report = ClockReport(
+        source=rows.source,
+        rows=len(rows.times_s),
+        frames=sum(file.frame_count for file in files),
+        used=len(index),
+        rule="; ".join(remarks),
+        nominal_fps=nominal_fps,
+        measured_fps=1000 / median,
+        median_interval_ms=median,
+        jitter_ms=float(np.median(np.abs(intervals_ms - median))),
+        longest_interval_ms=float(intervals_ms.max()),
+        dropped=dropped,
+        dropped_from=dropped_from,
+        repeated=int((intervals_ms == 0).sum()),
+        backward=int((intervals_ms < 0).sum()),
+        buffer_peak=int(rows.buffer.max()) if rows.buffer is not None else None,
+        problems=(*problems, *video_problems),
+    )
+    return Clock(rows.times_s[index], report)
+
+
+def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:
+    """Return the intervals between rows in ms, or refuse a clock that gives no rate."""
+    if len(rows.times_s) < 2:
+        raise ClockError(
+            f"{rows.source} in {folder}: got {len(rows.times_s)} rows, expected at least 2 to give a frame rate. "
+            "Is the copy complete? To go on without it pass fps="
+        )
+    intervals = np.diff(rows.times_s) * 1000
+    if np.median(intervals) < _SHORTEST_MS:
+        raise ClockError(
+            f"{rows.source} in {folder}: got a median interval of {np.median(intervals):g} ms, expected a positive "
+            "one: the clock stood still. To go on without it pass fps="
+        )
+    return intervals
+
+
+def _match(rows: ClockRows, counts: Sequence[int], frames_per_file: int | None) -> tuple[NDArray[np.intp], str, str]:
+    """Return the row of each frame used, the rule, and the disagreement if there is one."""
+    row_count, frame_count = len(rows.times_s), sum(counts)
+    if row_count == frame_count:
+        return np.arange(frame_count), "Row i is the time of frame i", ""
+    told = f"{rows.source} has {row_count} rows, {frame_count} frames decode"
+    if row_count < frame_count:
+        left_out = frame_count - row_count
+        rule = f"Row i is the time of frame i; the last {left_out} frames have no row and are left out"
+        return np.arange(row_count), rule, told
+    if frames_per_file and _cut_inside(counts, row_count, frames_per_file):
+        index = np.concatenate([number * frames_per_file + np.arange(count) for number, count in enumerate(counts)])
+        rule = f"Frame j of the k-th file takes row {frames_per_file} k + j; rows of lost frames are left out"
+        return index, rule, told
+    rule = f"Row i is the time of frame i; the last {row_count - frame_count} rows are left out"
+    return np.arange(frame_count), rule, told
+
+
+def _cut_inside(counts: Sequence[int], row_count: int, frames_per_file: int) -> bool:
+    """Say whether a file before the last lost its end, and the rows show that the program itself filled it."""
+    *before, last = counts
+    if not before or max(before) > frames_per_file or min(before) == frames_per_file:
+        return False
+    return frames_per_file * len(before) + last <= row_count <= frames_per_file * len(counts)
+
+
+def _suspects(files: Sequence[VideoFile], frames_per_file: int | None) -> str:
+    """Name the files whose count stands out, in the words of a message."""
+    usual = frames_per_file or max(file.frame_count for file in files)
+    short = [file for file in files[:-1] if file.frame_count != usual] or [files[-1]]
+    named = ", ".join(f"{file.path.name} gives {file.frame_count}" for file in short[:3])
+    return f" ({named}{' …' if len(short) > 3 else ''})"
+
+
+def _backward(rows: ClockRows) -> str:
+    back = np.flatnonzero(np.diff(rows.times_s) < 0)
+    if not back.size:
+        return ""
+    first = int(back[0]) + 1
+    line = f"line {rows.lines[first]}" if rows.lines is not None else f"row {first}"
+    before, after = (rows.times_s[first - 1 : first + 1] * 1000).tolist()
+    return f"{rows.source} goes back {back.size} times, first at {line} from {before:.0f} to {after:.0f} ms"
+
+
+# -- dropped frames -------------------------------------------------------------------------------------
+def _dropped(rows: ClockRows, intervals_ms: NDArray[np.float64], median_ms: float) -> tuple[int, str, int]:
+    """Return frames dropped, what that is based on, and how often the hardware's counter began anew."""
+    hardware = rows.hardware
+    if hardware is not None and (hardware >= 0).sum() >= 2:
+        dropped, restarts = _dropped_by_counter(hardware, rows.times_s * 1000, median_ms)
+        return dropped, "hardware frame number", restarts
+    return _dropped_by_gaps(intervals_ms, median_ms), "gaps in time", 0
+
+
+def _dropped_by_counter(
+    hardware: NDArray[np.int64], times_ms: NDArray[np.float64], median_ms: float
+) -> tuple[int, int]:
+    """Count the numbers the counter passed over; failed reads (-1) lie between good ones and cost nothing.
+
+    The counter wraps at 2^16. A step that would have needed more time than passed (up to what the buffer can make
+    up for) is a restart after a reconnection; how many frames went missing there only the time tells.
+    """
+    good = np.flatnonzero(hardware >= 0)
+    steps = np.diff(hardware[good]) % _COUNTER
+    taken = np.diff(good)
+    passed = np.diff(times_ms[good]) / median_ms
+    believed = steps <= np.maximum(passed, 0) + _BUFFER
+    lost = np.where(believed, steps - taken, np.rint(passed) - taken)
+    return int(np.maximum(lost, 0).sum()), int((~believed).sum())
+
+
+def _dropped_by_gaps(intervals_ms: NDArray[np.float64], median_ms: float) -> int:
+    """Count the frames missing in gaps, less those that came late, in a burst after the gap."""
+    dropped = 0
+    units = intervals_ms / median_ms
+    gaps = np.flatnonzero(units > _GAP).tolist()
+    for gap, following in pairwise([*gaps, len(units)]):
+        stop = gap + 1
+        while stop < following and units[stop] < _CATCH_UP:
+            stop += 1
+        dropped += max(0, round(float(units[gap:stop].sum())) - (stop - gap))
+    return dropped

@@ -1,0 +1,55 @@
+"""Files of a recording folder by the names that acquisition programs give them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from miniscope_core.errors import MetadataError, VideoError
+
+
+def numbered_videos(folder: Path, prefix: str) -> dict[int, Path]:
+    """Return the AVI files called ``<prefix><number>.avi``, by number, in order; nothing else gets in."""
+    pattern = re.compile(re.escape(prefix) + r"(0|[1-9][0-9]*)\.avi", re.IGNORECASE)
+    found = {}
+    for path in _entries(folder):
+        if (match := pattern.fullmatch(path.name)) and not path.is_dir():
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
+
+def other_videos(folder: Path, used: Sequence[Path]) -> list[str]:
+    """Return the names of the video files that are not among those used."""
+    suffixes = {".avi", ".mp4", ".mkv", ".mov", ".isxd", ".tif", ".tiff"}
+    names = [path.name for path in _entries(folder) if path.suffix.casefold() in suffixes and path not in used]
+    return sorted(names)
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return a file of a folder by its name, in whatever case a copy has left it."""
+    exact = folder / name
+    if exact.is_file():
+        return exact
+    return next((path for path in _entries(folder) if path.name.casefold() == name.casefold() and path.is_file()), None)
+
+
+def require_row(folder: Path, videos: dict[int, Path], first: int, prefix: str) -> list[Path]:
+    """Return numbered videos in order, or say which one is missing.
+
+    Raises
+    ------
+    VideoError
+        When there is none, or the numbers do not run from ``first`` without a gap.
+    """
+    last = max(videos, default=first)
+    if missing := [number for number in range(first, last + 1) if number not in videos][:5]:
+        names = ", ".join(f"{prefix}{number}.avi" for number in missing)
+        have = ", ".join(path.name for path in list(videos.values())[:5]) or "no video"
+        raise VideoError(f"Video {names} missing in {folder}: got {have}. Is the copy complete?")
+    return [videos[number] for number in sorted(videos) if number >= first]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise MetadataError(f"Folder {folder} cannot be read: {error.strerror}.") from error

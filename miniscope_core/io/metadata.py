@@ -1,0 +1,133 @@
+"""What the acquisition programs write about a recording, in the types and units of our own vocabulary.
+
+A file that is no JSON is an error. A value that makes no sense is left out with a warning: the rate comes from the
+clock and the size from the video, so a recording does not hang on them. Nothing is filled in from elsewhere.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from miniscope_core.errors import MetadataError
+from miniscope_core.io.tables import read_text
+
+_V4_GAIN: Final = {"low": 1.0, "medium": 2.0, "high": 3.5}
+_TIMES_GAIN: Final = {"1x": 1.0, "8x": 8.0, "16x": 16.0, "32x": 32.0}
+GAINS: Final[Mapping[str, Mapping[str, float]]] = {
+    "Miniscope_V4_BNO": _V4_GAIN,
+    "Miniscope_V4": _V4_GAIN,
+    "Miniscope_V4_2C_Manual": _V4_GAIN,
+    "Miniscope_V3": {"low": 1.0, "medium": 2.0, "high": 4.0},
+    "Minicam-Mono-XGA": _TIMES_GAIN,
+    "Siminiscope_1024X768": _TIMES_GAIN,
+}
+"""Gain that each word stands for, by device type (Miniscope-DAQ-QT 7e644bf, deviceConfigs/videoDevices.json)."""
+
+_RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(?:fps|hz)?\s*", re.IGNORECASE)
+_START_FIELDS: Final = ("year", "month", "day", "hour", "minute", "second")
+_DATE_FOLDER: Final = re.compile(r"([0-9]{4})_([0-9]{2})_([0-9]{2})")
+_TIME_FOLDER: Final = re.compile(r"([0-9]{2})_([0-9]{2})_([0-9]{2})")
+_V3_DATE_FOLDER: Final = re.compile(r"([0-9]{1,2})_([0-9]{1,2})_([0-9]{4})")
+_V3_TIME_FOLDER: Final = re.compile(r"H([0-9]{1,2})_M([0-9]{1,2})_S([0-9]{1,2})", re.IGNORECASE)
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that a program wrote.
+
+    Raises
+    ------
+    MetadataError
+        When the file is no JSON object; with the place where reading failed.
+    """
+    try:
+        value = json.loads(read_text(path))
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could not be stored
+    except (ValueError, RecursionError) as error:
+        raise MetadataError(
+            f"{path.name} in {path.parent} is no readable JSON ({error}). Copy it again, or correct it by hand."
+        ) from error
+    if not isinstance(value, dict):
+        raise MetadataError(
+            f"{path.name} in {path.parent}: got a JSON {type(value).__name__}, expected an object. Copy it again."
+        )
+    return value
+
+
+def number(value: object) -> float | None:
+    """Return a finite number that was written as one, or as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        parsed = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return parsed if math.isfinite(parsed) else None
+
+
+def text(value: object) -> str | None:
+    """Return a text that says something, without surrounding blanks; None for anything else."""
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def parse_rate(value: object) -> float | None:
+    """Return a frame rate in Hz from ``20``, ``20.0``, ``"20"`` or ``"20FPS"``; None when it is none."""
+    if isinstance(value, str):
+        found = _RATE.fullmatch(value)
+        value = found[1] if found else None
+    rate = number(value)
+    return rate if rate is not None and 0 < rate < 1e6 else None
+
+
+def parse_gain(value: object, device_type: str | None) -> float | None:
+    """Return a gain from a number, or from the word that the device type's own menu has for it; None otherwise."""
+    words = GAINS.get(device_type or "", {})
+    if isinstance(value, str) and value.strip().casefold() in words:
+        return words[value.strip().casefold()]
+    return number(value)
+
+
+def parse_start_time(config: Mapping[str, Any]) -> datetime | None:
+    """Return the local start time that a session's metadata tells, nested (since v1.10) or flat (before).
+
+    Raises
+    ------
+    ValueError
+        When there is one and it is no date.
+    """
+    fields = config.get("recordingStartTime", config)
+    if not isinstance(fields, Mapping) or (fields is not config and not fields):
+        raise ValueError("it is no object with year, month, day")
+    if fields is config and not any(name in fields for name in _START_FIELDS):
+        return None
+    parts = [number(fields.get(name)) for name in _START_FIELDS]
+    if None in parts:
+        raise ValueError(f"{_START_FIELDS[parts.index(None)]} is missing or no number")
+    milliseconds = number(fields.get("msec")) or 0.0
+    whole = [int(part) for part in parts if part is not None]
+    year, month, day, hour, minute, second = whole
+    return datetime(year, month, day, hour, minute, second, min(999_999, max(0, int(milliseconds * 1000))))
+
+
+def start_time_from_folders(folder: Path) -> datetime | None:
+    """Return the local start time that Miniscope-DAQ-QT's folders tell: ``…/yyyy_MM_dd/HH_mm_ss``; None if not so."""
+    return _datetime(_DATE_FOLDER.fullmatch(folder.parent.name), _TIME_FOLDER.fullmatch(folder.name), (0, 1, 2))
+
+
+def start_time_from_v3_folders(folder: Path) -> datetime | None:
+    """Return the local start time that Miniscope-DAQ V3's folders tell: ``M_D_YYYY/H15_M45_S12``; None if not so."""
+    return _datetime(_V3_DATE_FOLDER.fullmatch(folder.parent.name), _V3_TIME_FOLDER.fullmatch(folder.name), (2, 0, 1))
+
+
+def _datetime(date: re.Match[str] | None, time: re.Match[str] | None, order: tuple[int, int, int]) -> datetime | None:
+    if date is None or time is None:
+        return None
+    year, month, day = (int(date.groups()[position]) for position in order)
+    hour, minute, second = (int(part) for part in time.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second)
+    except ValueError:  # 13_45_2021 is a name, no date
+        return None
