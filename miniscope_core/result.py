@@ -99,6 +99,7 @@ class ResultInfo(BaseModel):
     timings: dict[str, float] = Field(description="Wall seconds per stage")
     cpu_seconds: float = Field(default=0.0, ge=0)
     peak_memory_bytes: int = Field(ge=0, description="Highest resident memory of the process tree")
+    cell_diameter_px: float | None = Field(default=None, gt=0, description="Width of a cell body the engine expected")
     activity_method: str = Field(description="How the activity was inferred, as in ActivityExtractionMethod")
     notes: tuple[str, ...] = Field(default=(), description="What a reader of the numbers should know")
 
@@ -179,6 +180,7 @@ class ResultWriter(ArrayWriter):
         rows.sort_indices()
         for part in SPARSE_PARTS:
             self.write(f"footprints_{part}", getattr(rows, part))
+        self._group["footprints_indptr"].attrs["sparse_shape"] = list(rows.shape)
 
     def finish(self, info: ResultInfo) -> "ProcessingResult":
         """Make the folder a result, by writing its description last, and load it."""

@@ -1,0 +1,68 @@
+"""Progress of long work: lines in the run's log, a progress artifact on its page, a bar where a terminal listens."""
+
+import logging
+import time
+from typing import Final
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
+from miniscope_core.progress import Progress
+
+_LOG_EVERY_S: Final = 10.0
+_PAGE_EVERY_S: Final = 5.0
+_listeners: list[Progress] = []
+
+
+def listen(progress: Progress) -> None:
+    """Send the progress of every task of this process to one more receiver, such as a bar in the terminal."""
+    _listeners.append(progress)
+
+
+def stop_listening(progress: Progress) -> None:
+    """Undo :func:`listen`."""
+    _listeners.remove(progress)
+
+
+class RunProgress:
+    """Receives progress inside a task run; begins a new log line and a new bar for each stage.
+
+    Parameters
+    ----------
+    page
+        Also show a progress artifact on the run's page.
+    """
+
+    def __init__(self, page: bool = True) -> None:
+        self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger]
+        try:
+            self._logger = get_run_logger()
+        except MissingContextError:
+            self._logger, page = logging.getLogger(__name__), False
+        self._page = page
+        self._artifact: UUID | None = None
+        self._stage = ""
+        self._logged_at = self._shown_at = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Note that ``done`` of ``total`` steps of ``stage`` are finished."""
+        for listener in _listeners:
+            listener(stage, done, total)
+        now, new, last = time.monotonic(), stage != self._stage, done >= total
+        self._stage = stage
+        percent = 100 * done / max(total, 1)
+        if new or last or now - self._logged_at > _LOG_EVERY_S:
+            self._logged_at = now
+            self._logger.info("%s: %.0f %%", stage, percent)
+        if self._page and (new or last or now - self._shown_at > _PAGE_EVERY_S):
+            self._shown_at = now
+            self._show(stage, percent)
+
+    def _show(self, stage: str, percent: float) -> None:
+        if self._artifact is None:
+            made = create_progress_artifact(progress=percent, description=stage)
+            self._artifact = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(self._artifact, progress=percent, description=stage)

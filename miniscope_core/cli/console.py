@@ -1,0 +1,83 @@
+"""What the command line prints: one clear line for an error, a bar for long work, tables for rows."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from miniscope_core.errors import MiniscopeError
+
+out = Console()
+err = Console(stderr=True)
+
+
+class ProgressBar:
+    """Shows the progress of long work as bars on standard error, one for each stage; a context manager.
+
+    Parameters
+    ----------
+    quiet
+        Show nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            console=err,
+            disable=quiet,
+        )
+        self._stages: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Note that ``done`` of ``total`` steps of ``stage`` are finished."""
+        if stage not in self._stages:
+            self._stages[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._stages[stage], completed=done, total=total)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with status 1 and the message alone where the project refuses something."""
+    try:
+        yield
+    except MiniscopeError as error:
+        err.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+
+
+def print_frame(frame: pd.DataFrame, title: str = "", columns: Sequence[str] | None = None) -> None:
+    """Print a table of rows; numbers to the right, empty cells as a dash."""
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    names = list(columns or frame.columns)
+    for name in names:
+        table.add_column(name, justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left")
+    for row in frame[names].itertuples(index=False):
+        table.add_row(*(escape(_cell(value)) for value in row))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)) or value is pd.NaT:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,282 @@
+"""Extraction: a curation into motion correction, masks, classification, fluorescence, activity and quality rows.
+
+The arrays are those of the published result: rows name an array and the unit's row in it, nothing is copied.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from miniscope_core import models as m
+from miniscope_core.models import CurationKey, StoredArray, find, get, make
+from miniscope_core.pipeline.published import publication_of, published_result
+from miniscope_core.pipeline.rows import stored_arrays
+from miniscope_core.progress import Progress, silent
+from miniscope_core.quality.masks import MaskGeometry, classify_masks, measure_masks, skewness_and_variance
+from miniscope_core.result import ProcessingResult
+from miniscope_core.storage.archive import Archive
+
+_log = logging.getLogger(__name__)
+# One-photon miniscopes here record one channel; a second one would be a recording dimension of its own.
+_CHANNEL: Final = 0
+_UNITS_AT_ONCE: Final = 64
+_METRICS: Final = ("snr", "r_value", "cnn_pred", "baseline", "noise", "decay_time_s")
+_SUMMARY_IMAGES: Final = {
+    "ref_image_pk": "image_template",
+    "average_image_pk": "image_average",
+    "correlation_image_pk": "image_correlation",
+    "max_proj_image_pk": "image_max",
+    "pnr_image_pk": "image_pnr",
+}
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What extraction did."""
+
+    key: CurationKey
+    changed: bool
+    """False when the rows were there already."""
+    mask_count: int
+    message: str
+
+
+def extract_traces(archive: Archive, curation: CurationKey, progress: Progress = silent) -> Extracted:
+    """Write the rows of a curation's results, all in one transaction, once.
+
+    Parameters
+    ----------
+    archive
+        Where the curation is and the rows go.
+    curation
+        A curation.
+    progress
+        Told the units measured.
+
+    Returns
+    -------
+    Extracted
+        The number of masks.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such curation.
+    StoreError
+        When its arrays cannot be read; nothing is written.
+    """
+    with archive.database.session() as session:
+        row = get(session, m.Curation, **curation.columns)
+        done = find(session, m.Segmentation, **curation.columns)
+        if done is not None:
+            masks = session.scalars(select(col(m.Mask.id)).filter_by(segmentation_pk=done.id)).all()
+            return Extracted(curation, False, len(masks), f"Unchanged: {curation} was extracted already")
+        accepted = _accepted(session, row)
+    result = published_result(archive, curation.task)
+    measures = _measure(result, progress)
+    with archive.database.session() as session:
+        _Rows(session, curation, result).add_all(accepted, measures)
+    message = f"Extracted {curation}: {result.unit_count} masks, {int(accepted.sum())} accepted"
+    _log.info(message)
+    return Extracted(curation, True, result.unit_count, message)
+
+
+def _accepted(session: Session, curation: m.Curation) -> NDArray[np.bool_]:
+    units = select(m.CurationUnit).filter_by(curation_pk=curation.id).order_by(col(m.CurationUnit.unit_id))
+    return np.array([unit.accepted for unit in session.scalars(units)], bool)
+
+
+@dataclass(frozen=True)
+class _Measures:
+    geometry: MaskGeometry
+    metrics: dict[str, NDArray[Any]]
+    """(unit,) by the name of its column."""
+
+
+def _measure(result: ProcessingResult, progress: Progress) -> _Measures:
+    geometry = measure_masks(result.footprints, result.shape)
+    metrics = {name: values for name in _METRICS if (values := result.optional(name)) is not None}
+    skewness, variance = np.empty(result.unit_count), np.empty(result.unit_count)
+    fluorescence = result.array("fluorescence")
+    for start in range(0, result.unit_count, _UNITS_AT_ONCE):
+        units = slice(start, min(start + _UNITS_AT_ONCE, result.unit_count))
+        skewness[units], variance[units] = skewness_and_variance(np.asarray(fluorescence[units]))
+        progress("extraction", units.stop, result.unit_count)
+    return _Measures(geometry, metrics | {"skewness": skewness, "variance": variance})
+
+
+class _Rows:
+    """Adds the rows of one curation, parents before children."""
+
+    def __init__(self, session: Session, curation: CurationKey, result: ProcessingResult) -> None:
+        self._session = session
+        self._result = result
+        self._curation = get(session, m.Curation, **curation.columns)
+        self._arrays = stored_arrays(session, publication_of(session, curation.task))
+        self._channel = get(session, m.Channel, channel=_CHANNEL)
+        self._segmentation = self._flushed(make(m.Segmentation, curation_pk=self._curation.id))
+
+    def add_all(self, accepted: NDArray[np.bool_], measures: _Measures) -> None:
+        self._add_motion_correction()
+        masks = self._add_masks(measures.geometry)
+        self._add_classification(masks, classify_masks(measures.geometry, accepted, self._result.info.cell_diameter_px))
+        self._add_traces(masks)
+        self._add_quality(masks, measures)
+
+    def _add(self, row: m.Entity) -> m.Entity:
+        self._session.add(row)
+        return row
+
+    def _flushed(self, row: m.Entity) -> Any:
+        self._session.add(row)
+        self._session.flush()
+        return row
+
+    def _array(self, name: str) -> StoredArray:
+        return self._arrays[name]
+
+    def _optional_pk(self, name: str) -> int | None:
+        return self._arrays[name].id if name in self._arrays else None
+
+    def _add_motion_correction(self) -> None:
+        parent = self._flushed(
+            make(m.MotionCorrection, curation_pk=self._curation.id, motion_correct_channel_pk=self._channel.id)
+        )
+        outliers = self._optional_pk("outlier_frames")
+        if "block_shifts_px" in self._arrays:
+            self._add_blocks(parent.id, outliers)
+        else:
+            y_std, x_std = self._result.shifts_px.std(axis=0)
+            self._add(
+                make(
+                    m.RigidMotionCorrection,
+                    motion_correction_pk=parent.id,
+                    shifts_pk=self._array("shifts_px").id,
+                    outlier_frames_pk=outliers,
+                    y_std=y_std,
+                    x_std=x_std,
+                )
+            )
+        images = {column: self._optional_pk(name) for column, name in _SUMMARY_IMAGES.items()}
+        self._add(make(m.MotionCorrectionSummary, motion_correction_pk=parent.id, **images))
+
+    def _add_blocks(self, parent_pk: int, outliers: int | None) -> None:
+        ranges = self._result.read("block_ranges_px")
+        shifts = self._result.array("block_shifts_px")
+        parent = self._flushed(
+            make(
+                m.NonRigidMotionCorrection,
+                motion_correction_pk=parent_pk,
+                outlier_frames_pk=outliers,
+                block_height=int((ranges[:, 1] - ranges[:, 0]).max()),
+                block_width=int((ranges[:, 3] - ranges[:, 2]).max()),
+                block_count_y=len(np.unique(ranges[:, 0])),
+                block_count_x=len(np.unique(ranges[:, 2])),
+            )
+        )
+        for block, (y_start, y_stop, x_start, x_stop) in enumerate(ranges):
+            y_std, x_std = np.asarray(shifts[block]).std(axis=0)
+            self._add(
+                make(
+                    m.Block,
+                    non_rigid_motion_correction_pk=parent.id,
+                    shifts_pk=self._array("block_shifts_px").id,
+                    block_id=block,
+                    array_index=block,
+                    block_y_start=y_start,
+                    block_y_stop=y_stop,
+                    block_x_start=x_start,
+                    block_x_stop=x_stop,
+                    y_std=y_std,
+                    x_std=x_std,
+                )
+            )
+
+    def _add_masks(self, geometry: MaskGeometry) -> list[m.Mask]:
+        masks = [
+            make(
+                m.Mask,
+                segmentation_pk=self._segmentation.id,
+                segmentation_channel_pk=self._channel.id,
+                mask_id=unit,
+                mask_npix=geometry.npix[unit],
+                mask_center_y=geometry.center_px[unit, 0],
+                mask_center_x=geometry.center_px[unit, 1],
+                array_pk=self._array("footprints").id,
+                array_row=unit,
+            )
+            for unit in range(self._result.unit_count)
+        ]
+        self._session.add_all(masks)
+        self._session.flush()
+        return masks
+
+    def _add_classification(self, masks: list[m.Mask], types: list[str]) -> None:
+        method = get(
+            self._session,
+            m.MaskClassificationMethod,
+            mask_classification_method=f"{self._result.info.method}_default_classifier",
+        )
+        parent = self._flushed(
+            make(m.MaskClassification, segmentation_pk=self._segmentation.id, mask_classification_method_pk=method.id)
+        )
+        type_pks = {row.mask_type: row.id for row in self._session.scalars(select(m.MaskType))}
+        self._session.add_all(
+            make(
+                m.MaskClassificationType,
+                mask_classification_pk=parent.id,
+                mask_pk=mask.id,
+                mask_type_pk=type_pks[mask_type],
+            )
+            for mask, mask_type in zip(masks, types, strict=True)
+        )
+
+    def _add_traces(self, masks: list[m.Mask]) -> None:
+        method = get(self._session, m.ActivityExtractionMethod, extraction_method=self._result.info.activity_method)
+        fluorescence = self._flushed(make(m.Fluorescence, curation_pk=self._curation.id))
+        activity = self._flushed(
+            make(m.Activity, curation_pk=self._curation.id, activity_extraction_method_pk=method.id)
+        )
+        traces = [
+            make(
+                m.FluorescenceTrace,
+                fluorescence_pk=fluorescence.id,
+                mask_pk=mask.id,
+                fluorescence_channel_pk=self._channel.id,
+                array_pk=self._array("fluorescence").id,
+                array_row=mask.array_row,
+                neuropil_fluorescence_pk=self._optional_pk("neuropil"),
+                denoised_pk=self._optional_pk("traces"),
+            )
+            for mask in masks
+        ]
+        self._session.add_all(traces)
+        self._session.flush()
+        self._session.add_all(
+            make(
+                m.ActivityTrace,
+                activity_pk=activity.id,
+                fluorescence_trace_pk=trace.id,
+                array_pk=self._array("activity").id,
+                array_row=trace.array_row,
+                unit=self._array("activity").unit,
+            )
+            for trace in traces
+        )
+
+    def _add_quality(self, masks: list[m.Mask], measures: _Measures) -> None:
+        self._session.add_all(
+            make(
+                m.QualityMetrics,
+                mask_pk=mask.id,
+                npix=mask.mask_npix,
+                **{name: values[mask.mask_id] for name, values in measures.metrics.items()},
+            )
+            for mask in masks
+        )

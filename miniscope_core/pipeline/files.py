@@ -1,0 +1,90 @@
+"""Where the files of a recording lie, and what exactly is in them."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from miniscope_core.errors import RecordingNotFoundError
+from miniscope_core.progress import Progress, silent
+from miniscope_core.storage.store import file_sha256
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """A file and the SHA-256 of its bytes."""
+
+    path: Path
+    nbytes: int
+    sha256: str
+
+
+def path_below_roots(path: Path, roots: Sequence[Path]) -> str:
+    """Return how the database names a path: relative to the first root that holds it, else absolute.
+
+    Parameters
+    ----------
+    path
+        An existing folder or file.
+    roots
+        ``MINISCOPE_RAW_ROOTS``, in order.
+    """
+    path = Path(os.path.abspath(path))
+    for root in roots:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return path.as_posix()
+
+
+def find_below_roots(name: str, roots: Sequence[Path]) -> Path:
+    """Return where a path of the database lies on this machine.
+
+    Raises
+    ------
+    RecordingNotFoundError
+        When no root holds it.
+    """
+    path = Path(name).expanduser()
+    candidates = [path] if path.is_absolute() else [root / path for root in roots] or [Path.cwd() / path]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    looked = ", ".join(map(str, candidates))
+    raise RecordingNotFoundError(
+        f"Recording files {name} not found: looked at {looked}. "
+        "If the data moved, name the folder that holds it in MINISCOPE_RAW_ROOTS."
+    )
+
+
+def digest_files(paths: Iterable[Path], workers: int = 1, progress: Progress = silent) -> list[FileDigest]:
+    """Compute the SHA-256 of files, several at once.
+
+    Parameters
+    ----------
+    paths
+        Existing files.
+    workers
+        Threads; hashing and reading release the interpreter.
+    progress
+        Told the files finished.
+
+    Returns
+    -------
+    list of FileDigest
+        In the order of ``paths``.
+    """
+    paths = list(paths)
+    digests = []
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for path, sha256 in zip(paths, pool.map(file_sha256, paths), strict=True):
+            digests.append(FileDigest(path, path.stat().st_size, sha256))
+            progress("checksums", len(digests), len(paths))
+    return digests
+
+
+def content_digest(folder: Path, digests: Iterable[FileDigest]) -> str:
+    """Return one SHA-256 over the names (relative to ``folder``) and the contents of files, whatever their order."""
+    lines = sorted(f"{Path(os.path.relpath(d.path, folder)).as_posix()}\t{d.sha256}\n" for d in digests)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,321 @@
+"""The workspace: tables as pandas DataFrames and arrays as NumPy, by the natural keys people type."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import zarr
+from numpy.typing import NDArray
+
+from miniscope_core import models as m
+from miniscope_core.errors import EntityError, NotFoundError, StoreError
+from miniscope_core.models import (
+    CurationKey,
+    Entity,
+    NaturalKey,
+    RecordingKey,
+    TaskKey,
+    entities,
+    get,
+    natural_columns,
+    natural_select,
+    parse_key,
+)
+from miniscope_core.pipeline.published import published_result
+from miniscope_core.result import ARRAYS_GROUP, ProcessingResult
+from miniscope_core.settings import Settings
+from miniscope_core.storage.archive import Archive
+
+K = TypeVar("K", bound=NaturalKey)
+_IMAGES: Final = {
+    "template": "ref_image_pk",
+    "average": "average_image_pk",
+    "correlation": "correlation_image_pk",
+    "max": "max_proj_image_pk",
+    "pnr": "pnr_image_pk",
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One unit's trace against the frame clock."""
+
+    time_s: NDArray[np.float64]
+    """(frame,), seconds from the start of the recording."""
+    values: NDArray[np.float32]
+    """(frame,)."""
+    unit: str
+    """Unit of the values."""
+
+
+class Workspace:
+    """Everything that was ingested, processed and curated, to browse and fetch; it changes nothing.
+
+    Parameters
+    ----------
+    settings
+        Where the database and the store are; default: from the environment.
+
+    Raises
+    ------
+    DatabaseError
+        When there is no database yet, or it is away or of another version.
+
+    Examples
+    --------
+    >>> workspace = Workspace()                                         # doctest: +SKIP
+    >>> workspace.recordings()                                          # doctest: +SKIP
+    >>> masks = workspace.masks("subject1/2021-01-01T00:00:01/0/0/0")   # doctest: +SKIP
+    >>> masks[masks.mask_npix > 130]                                    # doctest: +SKIP
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._archive = Archive.open(settings, create=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace({self._archive.database.url!r}, {self._archive.store.url!r})"
+
+    def close(self) -> None:
+        """Close the connections of the database."""
+        self._archive.close()
+
+    # -- tables -----------------------------------------------------------------------------------------
+    def table(self, entity: type[Entity] | str, key: NaturalKey | str | None = None, **equal: Any) -> pd.DataFrame:
+        """Return the rows of an entity, each with the natural keys of its ancestors.
+
+        Parameters
+        ----------
+        entity
+            Table class or its name, e.g. ``"Mask"``.
+        key
+            Only rows below this key, e.g. ``"subject1"`` or ``"subject1/2021-01-01T00:00:01/0"``.
+        **equal
+            Further columns and the values they must have.
+
+        Returns
+        -------
+        DataFrame
+            One row an entity, ordered by natural key; empty with the same columns where there is none.
+
+        Raises
+        ------
+        EntityError
+            When there is no such entity or column.
+        """
+        entity = _entity(entity)
+        below = {} if key is None else _any_key(key).columns
+        statement = natural_select(entity, **{**below, **equal})
+        with self._archive.database.session() as session:
+            rows = session.execute(statement).mappings().all()
+        return pd.DataFrame([dict(row) for row in rows], columns=list(statement.selected_columns.keys()))
+
+    def fetch1(self, entity: type[Entity] | str, key: NaturalKey | str, **equal: Any) -> dict[str, Any]:
+        """Return the one row of an entity at a natural key, as a dictionary.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none.
+        EntityError
+            When there are several: give the rest of the key by ``**equal``.
+        """
+        rows = self.table(entity, key, **equal)
+        where = ", ".join([str(_any_key(key)), *(f"{name} {value}" for name, value in equal.items())])
+        if rows.empty:
+            raise NotFoundError(f"No {_entity(entity).__name__} at {where}.")
+        if len(rows) > 1:
+            missing = [item.label for item in natural_columns(_entity(entity)) if rows[item.label].nunique() > 1]
+            raise EntityError(f"{len(rows)} rows of {_entity(entity).__name__} at {where}: add {', '.join(missing)}.")
+        return dict(rows.iloc[0])
+
+    def subjects(self) -> pd.DataFrame:
+        """Return the subjects."""
+        return self.table(m.Subject)
+
+    def sessions(self, key: NaturalKey | str | None = None) -> pd.DataFrame:
+        """Return the sessions, of one subject or all."""
+        return self.table(m.Session, key)
+
+    def recordings(self, key: NaturalKey | str | None = None) -> pd.DataFrame:
+        """Return the recordings with their facts: frames, size, rate, duration, dropped frames."""
+        return _joined(self.table(m.Recording, key), self.table(m.RecordingInfo, key), m.RecordingInfo)
+
+    def files(self, key: NaturalKey | str | None = None) -> pd.DataFrame:
+        """Return the files of recordings, with their decoded frames and digests."""
+        return self.table(m.RecordingFile, key)
+
+    def parameter_sets(self) -> pd.DataFrame:
+        """Return the parameter sets."""
+        return self.table(m.ProcessingParamSet)
+
+    def tasks(self, key: NaturalKey | str | None = None) -> pd.DataFrame:
+        """Return the processing tasks, finished or not, with who computes them and what failed."""
+        return self.table(m.ProcessingTask, key)
+
+    def processings(self, key: NaturalKey | str | None = None) -> pd.DataFrame:
+        """Return the finished processings."""
+        return self.table(m.Processing, key)
+
+    def curations(self, key: NaturalKey | str | None = None) -> pd.DataFrame:
+        """Return the curations."""
+        return self.table(m.Curation, key)
+
+    def masks(self, curation: CurationKey | str) -> pd.DataFrame:
+        """Return the masks of a curation with size, centre, acceptance, type and quality; reads no array.
+
+        Parameters
+        ----------
+        curation
+            Key of an extracted curation.
+
+        Returns
+        -------
+        DataFrame
+            One row a mask: ``mask_id, mask_npix, mask_center_y, mask_center_x, accepted, mask_type, snr, r_value …``.
+        """
+        key = _typed_key(curation, CurationKey)
+        masks = self.table(m.Mask, key).drop(columns=["mask_center_z", "array_row"])
+        quality = self.table(m.QualityMetrics, key)
+        kinds = self.table(m.MaskClassificationType, key)[["mask_id", "mask_type"]]
+        decisions = self.table(m.CurationUnit, key)[["unit_id", "accepted"]].rename(columns={"unit_id": "mask_id"})
+        joined = _joined(masks, quality, m.QualityMetrics).merge(decisions, on="mask_id").merge(kinds, on="mask_id")
+        return joined.drop(columns=[name for name in joined.columns if str(name).startswith("array_")])
+
+    def classification(self, curation: CurationKey | str, mask_id: int) -> pd.DataFrame:
+        """Return what each classification method takes a mask for."""
+        return self.table(m.MaskClassificationType, _typed_key(curation, CurationKey), mask_id=mask_id)
+
+    # -- arrays -----------------------------------------------------------------------------------------
+    def timestamps_s(self, recording: RecordingKey | str) -> NDArray[np.float64]:
+        """Read the frame clock of a recording, (frame,), seconds from its start."""
+        return self._array(m.RecordingTimestamps, _typed_key(recording, RecordingKey), "timestamps_pk")
+
+    def head_orientation(self, recording: RecordingKey | str) -> NDArray[np.float64]:
+        """Read the head orientation of a recording, (sample, 5): time in s, then the quaternion w, x, y, z."""
+        return self._array(m.HeadOrientation, _typed_key(recording, RecordingKey), "samples_pk")
+
+    def result(self, task: TaskKey | CurationKey | str) -> ProcessingResult:
+        """Open the published result of a processing; its arrays are fetched when they are read."""
+        key = _any_key(task)
+        return published_result(self._archive, key.task if isinstance(key, CurationKey) else _typed_key(key, TaskKey))
+
+    def image(self, curation: CurationKey | str, name: str = "average") -> NDArray[np.float32]:
+        """Read a summary image, (height, width).
+
+        Parameters
+        ----------
+        curation
+            Key of an extracted curation.
+        name
+            ``template``, ``average``, ``correlation``, ``max`` or ``pnr``.
+
+        Raises
+        ------
+        EntityError
+            When there is no image of that name.
+        """
+        if name not in _IMAGES:
+            raise EntityError(f"Unknown image {name!r}: expected one of {', '.join(_IMAGES)}.")
+        return self._array(m.MotionCorrectionSummary, _typed_key(curation, CurationKey), _IMAGES[name])
+
+    def shifts_px(self, curation: CurationKey | str) -> NDArray[np.float32]:
+        """Read the shifts of a curation's motion correction, (frame, 2) as (dy, dx): the correction applied."""
+        return self.result(_typed_key(curation, CurationKey)).shifts_px
+
+    def footprints(self, curation: CurationKey | str, mask_ids: Iterable[int] | None = None) -> "sp.csr_array":
+        """Read footprints, sparse (mask, height·width), C order: of all masks, or of some in the order given."""
+        every = self.result(_typed_key(curation, CurationKey)).footprints
+        return every if mask_ids is None else every[[int(mask) for mask in mask_ids]]
+
+    def footprint(self, curation: CurationKey | str, mask_id: int) -> NDArray[np.float32]:
+        """Read the footprint of one mask, (height, width)."""
+        result = self.result(_typed_key(curation, CurationKey))
+        return np.asarray(result.footprints[[self._row(m.Mask, curation, mask_id)]].toarray()).reshape(result.shape)
+
+    def fluorescence(self, curation: CurationKey | str, mask_id: int) -> Trace:
+        """Read a mask's fluorescence as extracted, before any denoising, against time."""
+        return self._trace(m.FluorescenceTrace, "array_pk", curation, mask_id)
+
+    def denoised(self, curation: CurationKey | str, mask_id: int) -> Trace:
+        """Read a mask's denoised trace against time."""
+        return self._trace(m.FluorescenceTrace, "denoised_pk", curation, mask_id)
+
+    def activity(self, curation: CurationKey | str, mask_id: int) -> Trace:
+        """Read a mask's deconvolved activity against time."""
+        return self._trace(m.ActivityTrace, "array_pk", curation, mask_id)
+
+    # -- how arrays are reached ---------------------------------------------------------------------------
+    def _row(self, entity: type[Entity], curation: CurationKey | str, mask_id: int) -> int:
+        row = self.fetch1(entity, _typed_key(curation, CurationKey), mask_id=mask_id)
+        return int(row["array_row"])
+
+    def _trace(self, entity: type[Entity], column: str, curation: CurationKey | str, mask_id: int) -> Trace:
+        key = _typed_key(curation, CurationKey)
+        with self._archive.database.session() as session:
+            row = get(session, entity, **key.columns, mask_id=mask_id)
+            stored = session.get(m.StoredArray, getattr(row, column))
+            if stored is None:
+                raise NotFoundError(
+                    f"{entity.__name__} of mask {mask_id} at {key} has no {column.removesuffix('_pk')}."
+                )
+            array_row: int = row.array_row  # type: ignore[attr-defined]
+            array = self._open(session.get_one(m.Publication, stored.publication_pk), stored)
+            unit = stored.unit
+        time_s = self.timestamps_s(key.task.recording)
+        return Trace(time_s, np.asarray(array[array_row]), unit)
+
+    def _array(self, entity: type[Entity], key: NaturalKey, column: str) -> NDArray[Any]:
+        with self._archive.database.session() as session:
+            stored = session.get(m.StoredArray, getattr(get(session, entity, **key.columns), column))
+            if stored is None:
+                raise NotFoundError(f"{entity.__name__} at {key} has no {column.removesuffix('_pk')}.")
+            publication = session.get_one(m.Publication, stored.publication_pk)
+        return np.asarray(self._open(publication, stored)[...])
+
+    def _open(self, publication: m.Publication, stored: m.StoredArray) -> "zarr.Array[Any]":
+        array = self._archive.store.open_group(publication.prefix, ARRAYS_GROUP).get(stored.name)
+        if not isinstance(array, zarr.Array):
+            raise StoreError(f"Array {stored.name} is missing in {self._archive.store.address(publication.prefix)}.")
+        return array
+
+
+def _entity(entity: type[Entity] | str) -> type[Entity]:
+    if not isinstance(entity, str):
+        return entity
+    found = {known.__name__: known for known in entities()}
+    if entity not in found:
+        raise EntityError(f"Unknown entity {entity!r}: expected one of {', '.join(sorted(found))}.")
+    return found[entity]
+
+
+def _any_key(key: NaturalKey | str) -> NaturalKey:
+    return parse_key(key) if isinstance(key, str) else key
+
+
+def _typed_key(key: NaturalKey | str, kind: type[K]) -> K:
+    typed = _any_key(key)
+    if not isinstance(typed, kind):
+        parts = {RecordingKey: 3, TaskKey: 4, CurationKey: 5}
+        raise EntityError(
+            f"Key {typed}: expected {parts.get(kind, 'other')} parts, "
+            "subject/session_datetime/recording_id/paramset_id/curation_id as far as they go."
+        )
+    return typed
+
+
+def _joined(left: pd.DataFrame, right: pd.DataFrame, entity: type[Entity]) -> pd.DataFrame:
+    on = [item.label for item in natural_columns(entity)]
+    new = [name for name in right.columns if name not in left.columns or name in on]
+    return left.merge(right[new], on=on, how="left")
