@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import zarr
 from numpy.typing import NDArray
+from sqlalchemy import Float, Integer
+from sqlalchemy.types import TypeEngine
 
 from miniscope_core import models as m
 from miniscope_core.errors import EntityError, NotFoundError, StoreError
@@ -19,18 +21,19 @@ from miniscope_core.models import (
     NaturalKey,
     RecordingKey,
     TaskKey,
+    as_key,
     entities,
     get,
     natural_columns,
     natural_select,
     parse_key,
 )
+from miniscope_core.models.types import MeasureColumn
 from miniscope_core.pipeline.published import published_result
 from miniscope_core.result import ARRAYS_GROUP, ProcessingResult
 from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
 
-K = TypeVar("K", bound=NaturalKey)
 _IMAGES: Final = {
     "template": "ref_image_pk",
     "average": "average_image_pk",
@@ -119,7 +122,9 @@ class Workspace:
         statement = natural_select(entity, **{**below, **equal})
         with self._archive.database.session() as session:
             rows = session.execute(statement).mappings().all()
-        return pd.DataFrame([dict(row) for row in rows], columns=list(statement.selected_columns.keys()))
+        columns = statement.selected_columns
+        frame = pd.DataFrame([dict(row) for row in rows], columns=list(columns.keys()))
+        return frame.astype({column.key: dtype for column in columns if (dtype := _dtype(column.type))})
 
     def fetch1(self, entity: type[Entity] | str, key: NaturalKey | str, **equal: Any) -> dict[str, Any]:
         """Return the one row of an entity at a natural key, as a dictionary.
@@ -185,7 +190,7 @@ class Workspace:
         DataFrame
             One row a mask: ``mask_id, mask_npix, mask_center_y, mask_center_x, accepted, mask_type, snr, r_value …``.
         """
-        key = _typed_key(curation, CurationKey)
+        key = as_key(curation, CurationKey)
         masks = self.table(m.Mask, key).drop(columns=["mask_center_z", "array_row"])
         quality = self.table(m.QualityMetrics, key)
         kinds = self.table(m.MaskClassificationType, key)[["mask_id", "mask_type"]]
@@ -195,21 +200,21 @@ class Workspace:
 
     def classification(self, curation: CurationKey | str, mask_id: int) -> pd.DataFrame:
         """Return what each classification method takes a mask for."""
-        return self.table(m.MaskClassificationType, _typed_key(curation, CurationKey), mask_id=mask_id)
+        return self.table(m.MaskClassificationType, as_key(curation, CurationKey), mask_id=mask_id)
 
     # -- arrays -----------------------------------------------------------------------------------------
     def timestamps_s(self, recording: RecordingKey | str) -> NDArray[np.float64]:
         """Read the frame clock of a recording, (frame,), seconds from its start."""
-        return self._array(m.RecordingTimestamps, _typed_key(recording, RecordingKey), "timestamps_pk")
+        return self._array(m.RecordingTimestamps, as_key(recording, RecordingKey), "timestamps_pk")
 
     def head_orientation(self, recording: RecordingKey | str) -> NDArray[np.float64]:
         """Read the head orientation of a recording, (sample, 5): time in s, then the quaternion w, x, y, z."""
-        return self._array(m.HeadOrientation, _typed_key(recording, RecordingKey), "samples_pk")
+        return self._array(m.HeadOrientation, as_key(recording, RecordingKey), "samples_pk")
 
     def result(self, task: TaskKey | CurationKey | str) -> ProcessingResult:
         """Open the published result of a processing; its arrays are fetched when they are read."""
         key = _any_key(task)
-        return published_result(self._archive, key.task if isinstance(key, CurationKey) else _typed_key(key, TaskKey))
+        return published_result(self._archive, key.task if isinstance(key, CurationKey) else as_key(key, TaskKey))
 
     def image(self, curation: CurationKey | str, name: str = "average") -> NDArray[np.float32]:
         """Read a summary image, (height, width).
@@ -228,20 +233,20 @@ class Workspace:
         """
         if name not in _IMAGES:
             raise EntityError(f"Unknown image {name!r}: expected one of {', '.join(_IMAGES)}.")
-        return self._array(m.MotionCorrectionSummary, _typed_key(curation, CurationKey), _IMAGES[name])
+        return self._array(m.MotionCorrectionSummary, as_key(curation, CurationKey), _IMAGES[name])
 
     def shifts_px(self, curation: CurationKey | str) -> NDArray[np.float32]:
         """Read the shifts of a curation's motion correction, (frame, 2) as (dy, dx): the correction applied."""
-        return self.result(_typed_key(curation, CurationKey)).shifts_px
+        return self.result(as_key(curation, CurationKey)).shifts_px
 
     def footprints(self, curation: CurationKey | str, mask_ids: Iterable[int] | None = None) -> "sp.csr_array":
         """Read footprints, sparse (mask, height·width), C order: of all masks, or of some in the order given."""
-        every = self.result(_typed_key(curation, CurationKey)).footprints
+        every = self.result(as_key(curation, CurationKey)).footprints
         return every if mask_ids is None else every[[int(mask) for mask in mask_ids]]
 
     def footprint(self, curation: CurationKey | str, mask_id: int) -> NDArray[np.float32]:
         """Read the footprint of one mask, (height, width)."""
-        result = self.result(_typed_key(curation, CurationKey))
+        result = self.result(as_key(curation, CurationKey))
         return np.asarray(result.footprints[[self._row(m.Mask, curation, mask_id)]].toarray()).reshape(result.shape)
 
     def fluorescence(self, curation: CurationKey | str, mask_id: int) -> Trace:
@@ -258,11 +263,11 @@ class Workspace:
 
     # -- how arrays are reached ---------------------------------------------------------------------------
     def _row(self, entity: type[Entity], curation: CurationKey | str, mask_id: int) -> int:
-        row = self.fetch1(entity, _typed_key(curation, CurationKey), mask_id=mask_id)
+        row = self.fetch1(entity, as_key(curation, CurationKey), mask_id=mask_id)
         return int(row["array_row"])
 
     def _trace(self, entity: type[Entity], column: str, curation: CurationKey | str, mask_id: int) -> Trace:
-        key = _typed_key(curation, CurationKey)
+        key = as_key(curation, CurationKey)
         with self._archive.database.session() as session:
             row = get(session, entity, **key.columns, mask_id=mask_id)
             stored = session.get(m.StoredArray, getattr(row, column))
@@ -300,19 +305,15 @@ def _entity(entity: type[Entity] | str) -> type[Entity]:
     return found[entity]
 
 
+def _dtype(column_type: "TypeEngine[Any]") -> str | None:
+    """Return the pandas type that keeps a column's numbers numbers where some are missing."""
+    if isinstance(column_type, MeasureColumn | Float):
+        return "float64"
+    return "Int64" if isinstance(column_type, Integer) else None
+
+
 def _any_key(key: NaturalKey | str) -> NaturalKey:
     return parse_key(key) if isinstance(key, str) else key
-
-
-def _typed_key(key: NaturalKey | str, kind: type[K]) -> K:
-    typed = _any_key(key)
-    if not isinstance(typed, kind):
-        parts = {RecordingKey: 3, TaskKey: 4, CurationKey: 5}
-        raise EntityError(
-            f"Key {typed}: expected {parts.get(kind, 'other')} parts, "
-            "subject/session_datetime/recording_id/paramset_id/curation_id as far as they go."
-        )
-    return typed
 
 
 def _joined(left: pd.DataFrame, right: pd.DataFrame, entity: type[Entity]) -> pd.DataFrame:

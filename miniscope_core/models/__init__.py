@@ -30,6 +30,7 @@ from miniscope_core.models.keys import (
     SessionKey,
     SubjectKey,
     TaskKey,
+    as_key,
     parse_key,
 )
 from miniscope_core.models.lab import (
@@ -264,6 +265,7 @@ __all__ = [
     "TaskMode",
     "User",
     "UserBase",
+    "as_key",
     "describe_key",
     "entities",
     "fill_lookups",

@@ -4,7 +4,7 @@ subject / session_datetime / recording_id / paramset_id / curation_id; a key wit
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -85,6 +85,7 @@ class CurationKey(NaturalKey):
         return self.task
 
 
+K = TypeVar("K", bound=NaturalKey)
 AnyKey = SubjectKey | SessionKey | RecordingKey | TaskKey | CurationKey
 _PARTS: Final = ("subject", "session_datetime", "recording_id", "paramset_id", "curation_id")
 
@@ -148,3 +149,27 @@ def _typed(values: list[Any]) -> AnyKey:
         return recording
     task = TaskKey(recording=recording, paramset_id=values[3])
     return task if len(values) == 4 else CurationKey(task=task, curation_id=values[4])
+
+
+def as_key(key: NaturalKey | str, kind: type[K]) -> K:
+    """Return a key of one kind, given as a key or as text.
+
+    Parameters
+    ----------
+    key
+        A key, or its printed form.
+    kind
+        The kind it must be, e.g. ``RecordingKey``.
+
+    Raises
+    ------
+    EntityError
+        When it names something else, e.g. a session.
+    """
+    typed = parse_key(key) if isinstance(key, str) else key
+    if isinstance(typed, kind):
+        return typed
+    expected = {SubjectKey: 1, SessionKey: 2, RecordingKey: 3, TaskKey: 4, CurationKey: 5}[kind]
+    raise EntityError(
+        f"Key {str(typed)!r}: got {len(str(typed).split('/'))} parts, expected {'/'.join(_PARTS[:expected])}."
+    )

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from miniscope_core import models as m
 from miniscope_core.errors import ConflictError, MetadataError
 from miniscope_core.io import find_recordings, open_recording
 from miniscope_core.io.recording import Recording
-from miniscope_core.models import FileRole, RecordingKey, describe_key, find, get, make, parse_key
+from miniscope_core.models import FileRole, RecordingKey, as_key, describe_key, find, get, make
 from miniscope_core.pipeline.files import FileDigest, content_digest, digest_files, path_below_roots
 from miniscope_core.pipeline.requests import IngestOptions
 from miniscope_core.pipeline.rows import find_or_add, next_number, stored_arrays
@@ -88,7 +88,7 @@ def ingest_recording(
         _arrays_folder(opened) as arrays,
         publishing(archive.database, archive.store, arrays, "recording", progress) as (session, publication),
     ):
-        row = _add_recording(session, opened, options, directory)
+        row = _add_recording(session, opened, options, archive.settings.raw_roots)
         info = _add_info(session, row, opened, digest)
         _add_files(session, archive, info, opened, digests)
         _add_companions(session, row, opened, publication)
@@ -104,10 +104,7 @@ def _recording_folder(folder: Path) -> Path:
 
 
 def _key(session: Session, row: m.Recording) -> RecordingKey:
-    key = parse_key(describe_key(row, session))
-    if not isinstance(key, RecordingKey):
-        raise TypeError(f"{key} names no recording")
-    return key
+    return as_key(describe_key(row, session), RecordingKey)
 
 
 def _known_recording(session: Session, directory: str) -> RecordingKey | None:
@@ -169,26 +166,12 @@ def _refuse_conflicts(session: Session, opened: Recording, options: IngestOption
     subject, start = _subject_name(opened, options), _session_start(opened, options)
     if options.recording_id is None:
         return
-    key = make_key(subject, start, options.recording_id)
+    key = as_key(f"{subject}/{start.isoformat()}/{options.recording_id}", RecordingKey)
     if find(session, m.Recording, **key.columns) is not None:
         raise ConflictError(
             f"Recording {key} is ingested already from another folder than {opened.directory}. "
             "Nothing was overwritten: choose another recording id."
         )
-
-
-def make_key(subject: str, start: datetime, recording_id: int) -> RecordingKey:
-    """Return the key of a recording, valid.
-
-    Raises
-    ------
-    EntityError
-        When the subject's name or the time cannot be part of a key.
-    """
-    key = parse_key(f"{subject}/{start.isoformat()}/{recording_id}")
-    if not isinstance(key, RecordingKey):
-        raise MetadataError(f"Subject {subject!r}: a name that is part of a key holds no slash. Pass another one.")
-    return key
 
 
 def _subject_name(opened: Recording, options: IngestOptions) -> str:
@@ -220,7 +203,13 @@ def _arrays_folder(opened: Recording) -> Iterator[Path]:
         yield writer.folder
 
 
-def _add_session(session: Session, opened: Recording, options: IngestOptions, directory: str) -> m.Session:
+def _top(opened: Recording) -> Path:
+    """Return the session's folder: the one that holds everything that was read."""
+    folders = [opened.directory, *(path.parent for path in opened.side_files)]
+    return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+
+
+def _add_session(session: Session, opened: Recording, options: IngestOptions, roots: Sequence[Path]) -> m.Session:
     subject = find_or_add(session, m.Subject, subject=_subject_name(opened, options))
     values: dict[str, object] = {"session_note": options.session_note}
     if options.project:
@@ -228,7 +217,9 @@ def _add_session(session: Session, opened: Recording, options: IngestOptions, di
     row = find_or_add(
         session, m.Session, subject_pk=subject.id, session_datetime=_session_start(opened, options), defaults=values
     )
-    find_or_add(session, m.SessionDirectory, session_pk=row.id, defaults={"session_dir": directory})
+    find_or_add(
+        session, m.SessionDirectory, session_pk=row.id, defaults={"session_dir": path_below_roots(_top(opened), roots)}
+    )
     experimenter = options.experimenter or opened.metadata.researcher_name
     if experimenter:
         user = find_or_add(session, m.User, user=experimenter)
@@ -236,9 +227,9 @@ def _add_session(session: Session, opened: Recording, options: IngestOptions, di
     return row
 
 
-def _add_recording(session: Session, opened: Recording, options: IngestOptions, directory: str) -> m.Recording:
+def _add_recording(session: Session, opened: Recording, options: IngestOptions, roots: Sequence[Path]) -> m.Recording:
     meta = opened.metadata
-    parent = _add_session(session, opened, options, directory)
+    parent = _add_session(session, opened, options, roots)
     device = find_or_add(
         session,
         m.Device,
@@ -253,7 +244,7 @@ def _add_recording(session: Session, opened: Recording, options: IngestOptions, 
         m.Recording,
         session_pk=parent.id,
         recording_id=number,
-        recording_directory=directory,
+        recording_directory=path_below_roots(opened.directory, roots),
         recording_notes=options.recording_notes,
         device_pk=device.id,
         acquisition_software_pk=software.id,

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 
 from miniscope_core import models as m
 from miniscope_core.engines.base import Resources
-from miniscope_core.errors import ConflictError, MiniscopeError, NotFoundError, ResultError
+from miniscope_core.errors import ConflictError, MiniscopeError, NotFoundError, ParameterError, ResultError
 from miniscope_core.io import open_recording
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import RecordingKey, TaskKey, TaskMode, find, get, make, param_set_hash
-from miniscope_core.models.parameters import Parameters
+from miniscope_core.models.parameters import CnmfeParameters, Parameters
 from miniscope_core.pipeline.engines import engine_for, validate_parameters
 from miniscope_core.pipeline.files import content_digest, digest_files, find_below_roots
 from miniscope_core.pipeline.ingest import changed_files, frame_counts
@@ -111,6 +111,24 @@ def add_parameter_set(
 def add_parameters(archive: Archive, parameters: Parameters, description: str = "") -> int:
     """Record typed parameters as a set, once, and return its number: see :func:`add_parameter_set`."""
     return add_parameter_set(archive, parameters.method, parameters.model_dump(exclude={"method"}), description)
+
+
+def choose_parameter_set(archive: Archive, parameters: Parameters | None, paramset_id: int | None) -> int:
+    """Return the number of the parameter set that a caller means: recorded, given, or the built-in engine's default.
+
+    Raises
+    ------
+    ParameterError
+        When both a number and parameters are given.
+    NotFoundError
+        When there is no set of that number.
+    """
+    if paramset_id is None:
+        return add_parameters(archive, CnmfeParameters() if parameters is None else parameters)
+    if parameters is not None:
+        raise ParameterError(f"Got parameters and parameter set {paramset_id}: expected one of them.")
+    with archive.database.session() as session:
+        return get(session, m.ProcessingParamSet, paramset_id=paramset_id).paramset_id
 
 
 def add_task(

@@ -1,0 +1,89 @@
+"""Prefect tasks: each wraps one plain function and adds a name, retries of transient faults, a time limit and tags.
+
+Between tasks go keys as text and small models, never arrays or connections: a task opens the archive that the
+settings of its own process name.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from prefect import task
+
+from flows.progress import RunProgress
+from flows.retries import RETRY_TRANSIENT
+from miniscope_core.curation.policies import CurationPolicy
+from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
+from miniscope_core.models.parameters import Parameters
+from miniscope_core.pipeline import curate, extract, ingest, process
+from miniscope_core.pipeline.requests import IngestOptions
+from miniscope_core.storage.archive import Archive
+
+# Reading is bounded by the disk, an engine by the recording's length: about a day is more than any of ours takes.
+_INGEST_LIMIT: Final = timedelta(hours=6).total_seconds()
+_PROCESS_LIMIT: Final = timedelta(hours=24).total_seconds()
+_ROWS_LIMIT: Final = timedelta(hours=1).total_seconds()
+
+
+@task(
+    name="ingest",
+    task_run_name="ingest {recording_dir}",
+    tags=["miniscope", "miniscope-io"],
+    timeout_seconds=_INGEST_LIMIT,
+    **RETRY_TRANSIENT,
+)
+def ingest_task(recording_dir: Path, options: IngestOptions) -> ingest.Ingested:
+    """Ingest a folder: see :func:`miniscope_core.pipeline.ingest.ingest_recording`."""
+    with Archive.open() as archive:
+        return ingest.ingest_recording(archive, recording_dir, options, RunProgress())
+
+
+@task(name="plan", task_run_name="plan {recording}", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
+def plan_task(recording: str, parameters: Parameters | None, paramset_id: int | None) -> str:
+    """Record the parameter set and the task; return the task's key."""
+    with Archive.open() as archive:
+        number = process.choose_parameter_set(archive, parameters, paramset_id)
+        return str(process.add_task(archive, as_key(recording, RecordingKey), number))
+
+
+@task(
+    name="process",
+    task_run_name="process {task_key}",
+    tags=["miniscope", "miniscope-engine"],
+    timeout_seconds=_PROCESS_LIMIT,
+    **RETRY_TRANSIENT,
+)
+def process_task(task_key: str) -> process.Processed:
+    """Compute and publish a task's result: see :func:`miniscope_core.pipeline.process.process_recording`."""
+    with Archive.open() as archive:
+        return process.process_recording(archive, as_key(task_key, TaskKey), RunProgress())
+
+
+@task(
+    name="curate", task_run_name="curate {task_key}", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT
+)
+def curate_task(task_key: str, policy: CurationPolicy) -> curate.Curated:
+    """Decide on the units of a processing: see :func:`miniscope_core.pipeline.curate.curate_processing`."""
+    with Archive.open() as archive:
+        return curate.curate_processing(archive, as_key(task_key, TaskKey), policy)
+
+
+@task(
+    name="extract",
+    task_run_name="extract {curation_key}",
+    tags=["miniscope"],
+    timeout_seconds=_ROWS_LIMIT,
+    **RETRY_TRANSIENT,
+)
+def extract_task(curation_key: str) -> extract.Extracted:
+    """Write the rows of a curation's results: see :func:`miniscope_core.pipeline.extract.extract_traces`."""
+    with Archive.open() as archive:
+        return extract.extract_traces(archive, as_key(curation_key, CurationKey), RunProgress())
+
+
+@task(name="pending", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
+def pending_task(parameters: Parameters | None, paramset_id: int | None) -> tuple[int, list[str]]:
+    """Return the parameter set's number and the keys of the recordings that have no result with it."""
+    with Archive.open() as archive:
+        number = process.choose_parameter_set(archive, parameters, paramset_id)
+        return number, [str(key) for key in process.pending_recordings(archive, number)]
