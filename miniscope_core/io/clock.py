@@ -36,7 +36,8 @@ class ClockRows:
     """What a clock file says, before it is compared with the video."""
 
     source: str
-    times_s: NDArray[np.float64]
+    times_ms: NDArray[np.float64]
+    """Milliseconds, as every program writes them: dividing late keeps 50 ms at 20 Hz to the last digit."""
     buffer: NDArray[np.int64] | None = None
     """Frames waiting in the acquisition buffer when the row was written."""
     hardware: NDArray[np.int64] | None = None
@@ -156,7 +157,7 @@ def join_clock(
         )
     report = ClockReport(
         source=rows.source,
-        rows=len(rows.times_s),
+        rows=len(rows.times_ms),
         frames=sum(file.frame_count for file in files),
         used=len(index),
         rule="; ".join(remarks),
@@ -172,17 +173,17 @@ def join_clock(
         buffer_peak=int(rows.buffer.max()) if rows.buffer is not None else None,
         problems=(*problems, *video_problems),
     )
-    return Clock(rows.times_s[index], report)
+    return Clock(rows.times_ms[index] / 1000, report)
 
 
 def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:
     """Return the intervals between rows in ms, or refuse a clock that gives no rate."""
-    if len(rows.times_s) < 2:
+    if len(rows.times_ms) < 2:
         raise ClockError(
-            f"{rows.source} in {folder}: got {len(rows.times_s)} rows, expected at least 2 to give a frame rate. "
+            f"{rows.source} in {folder}: got {len(rows.times_ms)} rows, expected at least 2 to give a frame rate. "
             "Is the copy complete? To go on without it pass fps="
         )
-    intervals = np.diff(rows.times_s) * 1000
+    intervals = np.diff(rows.times_ms)
     if np.median(intervals) < _SHORTEST_MS:
         raise ClockError(
             f"{rows.source} in {folder}: got a median interval of {np.median(intervals):g} ms, expected a positive "
@@ -193,7 +194,7 @@ def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:
 
 def _match(rows: ClockRows, counts: Sequence[int], frames_per_file: int | None) -> tuple[NDArray[np.intp], str, str]:
     """Return the row of each frame used, the rule, and the disagreement if there is one."""
-    row_count, frame_count = len(rows.times_s), sum(counts)
+    row_count, frame_count = len(rows.times_ms), sum(counts)
     if row_count == frame_count:
         return np.arange(frame_count), "Row i is the time of frame i", ""
     told = f"{rows.source} has {row_count} rows, {frame_count} frames decode"
@@ -226,12 +227,12 @@ def _suspects(files: Sequence[VideoFile], frames_per_file: int | None) -> str:
 
 
 def _backward(rows: ClockRows) -> str:
-    back = np.flatnonzero(np.diff(rows.times_s) < 0)
+    back = np.flatnonzero(np.diff(rows.times_ms) < 0)
     if not back.size:
         return ""
     first = int(back[0]) + 1
     line = f"line {rows.lines[first]}" if rows.lines is not None else f"row {first}"
-    before, after = (rows.times_s[first - 1 : first + 1] * 1000).tolist()
+    before, after = rows.times_ms[first - 1 : first + 1].tolist()
     return f"{rows.source} goes back {back.size} times, first at {line} from {before:.0f} to {after:.0f} ms"
 
 
@@ -240,7 +241,7 @@ def _dropped(rows: ClockRows, intervals_ms: NDArray[np.float64], median_ms: floa
     """Return frames dropped, what that is based on, and how often the hardware's counter began anew."""
     hardware = rows.hardware
     if hardware is not None and (hardware >= 0).sum() >= 2:
-        dropped, restarts = _dropped_by_counter(hardware, rows.times_s * 1000, median_ms)
+        dropped, restarts = _dropped_by_counter(hardware, rows.times_ms, median_ms)
         return dropped, "hardware frame number", restarts
     return _dropped_by_gaps(intervals_ms, median_ms), "gaps in time", 0
 

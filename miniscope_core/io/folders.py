@@ -48,6 +48,11 @@ def require_row(folder: Path, videos: dict[int, Path], first: int, prefix: str) 
     return [videos[number] for number in sorted(videos) if number >= first]
 
 
+def shorten(names: Sequence[str]) -> list[str]:
+    """Return names as a message shows them: all of a few, else the first and the last."""
+    return list(names) if len(names) < 3 else [f"{names[0]} … {names[-1]}"]
+
+
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())

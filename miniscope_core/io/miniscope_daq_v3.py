@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from miniscope_core.errors import ClockError
 from miniscope_core.io.clock import ClockPolicy, ClockRows, given_clock, join_clock
-from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row
+from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import number, start_time_from_v3_folders, text
 from miniscope_core.io.options import ReadOptions
 from miniscope_core.io.recording import Note, Recording, RecordingMetadata
@@ -49,8 +49,7 @@ class MiniscopeDaqV3:
         videos = [path.name for path in numbered_videos(folder, _SCOPE).values()]
         if not videos and CLOCK_FILE not in found:
             return None
-        shown = videos if len(videos) < 3 else [videos[0], "…", videos[-1]]
-        return ", ".join([*shown, *found])
+        return ", ".join([*shorten(videos), *found])
 
     def set_aside(self, folder: Path) -> str | None:
         """Return that only a behaviour camera was recorded, where that is so."""
@@ -161,7 +160,7 @@ def select_camera(folder: Path, table: Table, frame_count: int, policy: ClockPol
     remarks = [f"camera {camera} of {len(rows_of)} is the scope"] + ([remark] if remark else [])
     return ClockRows(
         source=table.name,
-        times_s=times_ms / 1000,
+        times_ms=times_ms,
         buffer=table.whole("buffer")[rows] if "buffer" in table.columns else None,
         remarks=tuple(remarks),
         problems=tuple(problems),

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from miniscope_core.errors import ClockError, MetadataError
 from miniscope_core.io.clock import Clock, ClockRows, given_clock, join_clock
-from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row
+from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import (
     load_json,
     number,
@@ -88,8 +88,7 @@ class MiniscopeDaqV4:
         videos = [path.name for path in numbered_videos(folder, "").values()]
         if not videos and CLOCK_FILE not in found:
             return None
-        shown = videos if len(videos) < 3 else [videos[0], "…", videos[-1]]
-        return ", ".join([*shown, *found])
+        return ", ".join([*shorten(videos), *found])
 
     def set_aside(self, folder: Path) -> str | None:
         """Return why the folder is a behaviour camera's, or None.
@@ -172,7 +171,7 @@ def read_clock(path: Path) -> ClockRows:
         problems.append(f"{path.name} counts frames with {jumps.size} jumps, first at line {line}: rows are missing")
     return ClockRows(
         source=path.name,
-        times_s=table.columns[_TIME] / 1000,
+        times_ms=table.columns[_TIME],
         buffer=table.whole(_BUFFER) if _BUFFER in table.columns else None,
         hardware=table.whole(_HARDWARE) if _HARDWARE in table.columns else None,
         problems=tuple(problems),
@@ -272,6 +271,7 @@ def _start_time(folder: Path, facts: _Facts) -> datetime | None:
             where = f"{session.parent.name}/{session.name}"
             facts.warnings.append(f"Start time is not in {METADATA_FILE}: taken from the folder names {where}")
             return found
+    facts.warnings.append(f"Start time is told neither by {METADATA_FILE} nor by the folder names")
     return None
 
 
