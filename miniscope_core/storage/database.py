@@ -56,7 +56,7 @@ class Database:
         """File of a SQLite database; None for one in memory or on a server."""
         name = self._url.database
         in_file = self._url.get_backend_name() == "sqlite" and name not in (None, "", ":memory:")
-        return Path(str(name)) if in_file else None
+        return Path(str(name).removeprefix("file:")) if in_file else None
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
