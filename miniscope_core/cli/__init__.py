@@ -1,0 +1,13 @@
+"""The command line: options in, one call of the library or a flow, tables and pictures out; it knows no science."""
+
+from miniscope_core.cli import exploring, keeping, processing, recordings, systems
+from miniscope_core.cli.app import app
+from miniscope_core.cli.console import one_line_errors
+
+__all__ = ["app", "exploring", "keeping", "main", "processing", "recordings", "systems"]
+
+
+def main() -> None:
+    """Run the program ``miniscope``."""
+    with one_line_errors():
+        app()

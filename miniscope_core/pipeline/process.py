@@ -387,9 +387,7 @@ def compute(
     ResultError
         When ``output_dir`` holds something that is no unfinished result.
     """
-    output_dir = Path(output_dir)
-    if output_dir.exists() and any(output_dir.iterdir()):
-        raise ResultError(f"Output folder is not empty at {output_dir}: name a new one, nothing was overwritten.")
+    refuse_occupied(output_dir)
     scratch = output_dir.parent / f".{output_dir.name}.scratch"
     partial = output_dir.parent / f".{output_dir.name}.partial"
     for leftover in (scratch, partial):
@@ -405,6 +403,18 @@ def compute(
         for leftover in (scratch, partial):
             shutil.rmtree(leftover, ignore_errors=True)
     return load_result(output_dir)
+
+
+def refuse_occupied(output_dir: Path) -> None:
+    """Refuse an output folder that holds something, before an hour is spent on its content.
+
+    Raises
+    ------
+    ResultError
+        When it is not empty, or no folder.
+    """
+    if output_dir.is_file() or (output_dir.exists() and any(output_dir.iterdir())):
+        raise ResultError(f"Output folder is not empty at {output_dir}: name a new one, nothing was overwritten.")
 
 
 def _load(archive: Archive, job: _Job) -> tuple[Path, ProcessingResult]:

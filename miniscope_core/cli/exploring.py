@@ -1,0 +1,119 @@
+"""Commands to look at what is there: ``status`` and ``plot``."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.markup import escape
+
+from miniscope_core.cli.app import app, common
+from miniscope_core.cli.console import out, print_frame
+from miniscope_core.errors import NotFoundError
+from miniscope_core.workspace import Workspace
+
+_KEY = ["subject", "session_datetime", "recording_id"]
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Only what is below this key.")] = None,
+) -> None:
+    """Show every recording, and how far each of its processing tasks got."""
+    shared = common(context)
+    with Workspace(shared.settings) as workspace:
+        recordings = workspace.recordings(key)
+        rows = status_rows(workspace, recordings)
+        failed = workspace.tasks(key).dropna(subset=["error"])
+        where = f"{workspace}"
+    if recordings.empty:
+        out.print("No recording yet: miniscope ingest DIR", highlight=False)
+    else:
+        print_frame(rows, title=where)
+    for row in failed.to_dict("records"):
+        out.print(f"[red]failed[/] {_text(row)}/{row['paramset_id']}: {escape(row['error'])}", soft_wrap=True)
+
+
+def _text(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['subject']}/{pd.Timestamp(str(row['session_datetime'])).isoformat()}/{row['recording_id']}"
+
+
+def status_rows(workspace: Workspace, recordings: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a recording and parameter set: facts, state, units, curations."""
+    processings = workspace.processings()[[*_KEY, "paramset_id", "unit_count", "accepted_count"]]
+    curations = (
+        workspace.curations().groupby([*_KEY, "paramset_id"], as_index=False).agg(curations=("curation_id", "size"))
+    )
+    extracted = workspace.table("Segmentation").groupby([*_KEY, "paramset_id"], as_index=False)
+    tasks = workspace.tasks()[[*_KEY, "paramset_id", "task_mode", "claimed_by", "error"]]
+    joined = (
+        recordings.merge(tasks, on=_KEY, how="left")
+        .merge(processings, on=[*_KEY, "paramset_id"], how="left")
+        .merge(curations, on=[*_KEY, "paramset_id"], how="left")
+        .merge(extracted.agg(extracted=("curation_id", "size")), on=[*_KEY, "paramset_id"], how="left")
+    )
+    return pd.DataFrame(
+        {
+            "recording": [_text(row) for row in joined.to_dict("records")],
+            "frames": joined["nframes"],
+            "size": joined["px_height"].astype(str) + "×" + joined["px_width"].astype(str),
+            "Hz": joined["fps"].round(3),
+            "set": joined["paramset_id"],
+            "state": [_state(row) for row in joined.to_dict("records")],
+            "units": joined["unit_count"],
+            "accepted": joined["accepted_count"],
+        }
+    )
+
+
+def _state(row: Mapping[Hashable, Any]) -> str:
+    if pd.isna(row["paramset_id"]):
+        return "ingested"
+    if not pd.isna(row["extracted"]):
+        return f"extracted ({row['curations']} curation{'s' if row['curations'] != 1 else ''})"
+    if not pd.isna(row["unit_count"]):
+        return "processed" if pd.isna(row["curations"]) else "curated"
+    if not pd.isna(row["claimed_by"]):
+        return "running"
+    return "waiting" if pd.isna(row["error"]) else "failed"
+
+
+@app.command()
+def plot(
+    context: typer.Context,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="[KEY]", help="Key of a curation; default: the newest one that was extracted."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("miniscope-pictures"),
+    min_npix: Annotated[int, typer.Option(min=0, help="Draw the contours of masks with more pixels than this.")] = 0,
+    mask: Annotated[list[int] | None, typer.Option(help="Draw this mask alone; may be repeated.")] = None,
+) -> None:
+    """Draw a curation as PNG files: overview, images, contours, traces, shifts, single masks."""
+    from miniscope_core.figures import curation_figures
+    from miniscope_core.plots import save_png
+
+    shared = common(context)
+    with Workspace(shared.settings) as workspace:
+        key = key or newest_curation(workspace)
+        for name, figure in curation_figures(workspace, key, min_npix=min_npix, mask_ids=mask or ()).items():
+            out.print(str(save_png(figure, output / f"{name}.png")), highlight=False, soft_wrap=True)
+
+
+def newest_curation(workspace: Workspace) -> str:
+    """Return the key of the newest curation whose traces were extracted.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none.
+    """
+    curations = workspace.curations().merge(
+        workspace.table("Segmentation"), on=[*_KEY, "paramset_id", "curation_id"], how="inner"
+    )
+    if curations.empty:
+        raise NotFoundError("No curation with extracted traces yet: miniscope run DIR.")
+    row = curations.sort_values("curation_time").to_dict("records")[-1]
+    return f"{_text(row)}/{row['paramset_id']}/{row['curation_id']}"

@@ -1,0 +1,222 @@
+"""Commands that compute: ``run``, ``process``, ``curate`` and ``demo``."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from miniscope_core.cli.app import Common, app, common
+from miniscope_core.cli.console import err, out
+from miniscope_core.cli.recordings import (
+    ClockOption,
+    Folder,
+    FpsOption,
+    IdOption,
+    LocationOption,
+    NotesOption,
+    ProjectOption,
+    SubjectOption,
+    TimeOption,
+    ingest_options,
+)
+from miniscope_core.errors import ParameterError
+from miniscope_core.models.parameters import Parameters
+from miniscope_core.pipeline.engines import validate_parameters
+from miniscope_core.pipeline.requests import IngestOptions
+
+Method = Annotated[str, typer.Option(help="Engine: cnmfe is built in.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An engine parameter; may be repeated.")
+]
+Paramset = Annotated[int | None, typer.Option(min=0, help="Number of a recorded parameter set, instead of --set.")]
+
+
+def parameters_from(method: str, assignments: list[str] | None) -> Parameters:
+    """Make typed parameters from ``NAME=VALUE`` texts; values are read as JSON where they are.
+
+    Raises
+    ------
+    ParameterError
+        When a text is no assignment, or a name or value is refused.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments or []:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ParameterError(f"--set {assignment}: expected NAME=VALUE, e.g. --set cell_diameter_px=12.")
+        try:
+            values[name.strip()] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name.strip()] = text
+    return validate_parameters(method, values)
+
+
+@contextlib.contextmanager
+def flow_output(shared: Common) -> Iterator[None]:
+    """Show a flow's progress as bars in this terminal; its log goes to its run's page, and here only if verbose."""
+    if not shared.verbose:
+        # The run's page keeps the whole log; here it would only tear the bars apart.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    with err.status("Starting Prefect …") if not shared.quiet else contextlib.nullcontext():
+        from flows.progress import listen, stop_listening
+    with shared.progress() as bars:
+        listen(bars)
+        try:
+            yield
+        finally:
+            stop_listening(bars)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    folder: Folder,
+    subject: SubjectOption = None,
+    session_datetime: TimeOption = None,
+    recording_id: IdOption = None,
+    location: LocationOption = None,
+    project: ProjectOption = None,
+    notes: NotesOption = "",
+    clock: ClockOption = "strict",
+    fps: FpsOption = None,
+    method: Method = "cnmfe",
+    assignments: Set = None,
+    paramset: Paramset = None,
+) -> None:
+    """Do it all, as one Prefect flow: ingest, process, curate and extract. What is done already is kept."""
+    shared = common(context)
+    if paramset is not None and assignments:
+        raise ParameterError("run takes --paramset or --set, not both.")
+    parameters = None if paramset is not None else parameters_from(method, assignments)
+    options = ingest_options(subject, session_datetime, recording_id, location, project, notes, clock, fps)
+    shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
+    key = run_flow(shared, folder, options, parameters, paramset)
+    shared.say(_summary(shared, key))
+    shared.say(f"Next: miniscope{_home()} plot {key}")
+
+
+def run_flow(
+    shared: Common, folder: Path, options: IngestOptions, parameters: Parameters | None, paramset: int | None
+) -> str:
+    """Run the whole pipeline as a flow and return the curation's key."""
+    with flow_output(shared):
+        from flows import run_pipeline
+
+        key = run_pipeline(folder.expanduser().absolute(), options, parameters, paramset)
+    return str(key)
+
+
+def _home() -> str:
+    home = os.environ.get("MINISCOPE_HOME")
+    if not home:
+        return ""
+    with contextlib.suppress(ValueError):
+        home = str(Path(home).relative_to(Path.cwd()))
+    return f" --home {home}"
+
+
+def _summary(shared: Common, key: str) -> str:
+    from miniscope_core.workspace import Workspace
+
+    with Workspace(shared.settings) as workspace:
+        masks = workspace.masks(key)
+        result = workspace.fetch1("Processing", key.rpartition("/")[0])
+    accepted = int(masks["accepted"].sum())
+    seconds = sum(result["timings"].values())
+    return (
+        f"[bold green]{accepted} cells[/] accepted of {len(masks)} units in {escape(key)} "
+        f"({result['method']}, {seconds:.0f} s, peak {result['peak_memory_bytes'] / 2**20:.0f} MiB)"
+    )
+
+
+@app.command()
+def process(
+    context: typer.Context,
+    folder: Folder,
+    output: Annotated[Path, typer.Option(metavar="OUT", help="New folder for the result.")],
+    method: Method = "cnmfe",
+    assignments: Set = None,
+    clock: ClockOption = "strict",
+    fps: FpsOption = None,
+) -> None:
+    """Run one engine alone, without database and Prefect; ``load_result(OUT)`` reads what it leaves."""
+    from miniscope_core.io import open_recording
+    from miniscope_core.pipeline.process import compute, refuse_occupied
+
+    shared = common(context)
+    parameters = parameters_from(method, assignments)
+    settings = shared.settings
+    refuse_occupied(output)
+    with shared.progress() as progress:
+        recording = open_recording(folder, clock=clock, fps=fps, progress=progress, workers=settings.workers)
+        result = compute(recording, parameters, output, settings.workers, settings.memory_limit, progress)
+    for note in result.info.notes:
+        shared.say(f"[yellow]note:[/] {escape(note)}")
+    shared.say(
+        f"[bold green]{int(result.accepted.sum())} cells[/] accepted of {result.unit_count} units in "
+        f"{sum(result.timings.values()):.0f} s, peak {result.peak_memory_bytes / 2**20:.0f} MiB: {escape(str(output))}"
+    )
+
+
+@app.command()
+def curate(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="subject/session_datetime/recording_id/paramset_id")],
+) -> None:
+    """Curate a processing by the engine's own acceptance, and extract its traces."""
+    from miniscope_core.models import TaskKey, as_key
+    from miniscope_core.pipeline.curate import curate_processing
+    from miniscope_core.pipeline.extract import extract_traces
+    from miniscope_core.storage.archive import Archive
+
+    shared = common(context)
+    with Archive.open(shared.settings) as archive, shared.progress() as progress:
+        curated = curate_processing(archive, as_key(key, TaskKey))
+        extracted = extract_traces(archive, curated.key, progress)
+    shared.say(escape(curated.message))
+    shared.say(escape(extracted.message))
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put everything.")] = Path("miniscope-demo"),
+) -> None:
+    """Run the whole pipeline on a small simulated recording that ships with the package, and score it."""
+    from miniscope_core.demo import copy_demo, load_truth
+    from miniscope_core.figures import curation_figures
+    from miniscope_core.plots import save_png
+    from miniscope_core.quality import score_result
+    from miniscope_core.workspace import Workspace
+
+    shared = common(context)
+    started = time.monotonic()
+    os.environ["MINISCOPE_HOME"] = str(folder.expanduser().absolute())
+    session = copy_demo(folder / "data")
+    shared.say(f"Demo recording: {escape(str(session))}")
+    key = run_flow(shared, session, IngestOptions(location="CA1 (simulated)"), None, None)
+    with Workspace(shared.settings) as workspace:
+        score = score_result(workspace.result(key), load_truth())
+        pictures = {
+            name: save_png(figure, folder / "pictures" / f"{name}.png")
+            for name, figure in curation_figures(workspace, key).items()
+        }
+    out.print(_summary(shared, key), soft_wrap=True)
+    out.print(f"Against the truth of the simulation: {score.summary()}", soft_wrap=True, highlight=False)
+    out.print(
+        f"Pictures: {pictures['overview']} and {len(pictures) - 1} more beside it", soft_wrap=True, highlight=False
+    )
+    out.print(f"Done in {time.monotonic() - started:.0f} s. What you might type next:", highlight=False)
+    for command in (
+        f"miniscope --home {folder} status",
+        f"miniscope --home {folder} plot {key} --min-npix 130",
+        "miniscope inspect YOUR_SESSION_FOLDER",
+    ):
+        out.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)

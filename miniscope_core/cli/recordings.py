@@ -1,0 +1,168 @@
+"""Commands about recordings: ``inspect`` and ``ingest``."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from miniscope_core.cli.app import app, common
+from miniscope_core.cli.console import out
+from miniscope_core.errors import ParameterError
+from miniscope_core.io import Recording, open_recording
+from miniscope_core.pipeline.requests import IngestOptions
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of one recording, or of a session with one.")]
+Clock = Literal["strict", "report"]
+ClockOption = Annotated[
+    Clock, typer.Option(help="strict: refuse a clock that does not fit the video; report: go on, and record it.")
+]
+FpsOption = Annotated[
+    float | None, typer.Option(min=0.001, help="Frame rate, Hz, for a recording without a frame clock.")
+]
+SubjectOption = Annotated[str | None, typer.Option(help="Name of the animal; default: as in the metadata.")]
+TimeOption = Annotated[
+    datetime | None, typer.Option(help="Start of the session, local time at the rig; default: as in the metadata.")
+]
+IdOption = Annotated[int | None, typer.Option(min=0, help="Number of the recording in its session; default: the next.")]
+LocationOption = Annotated[str | None, typer.Option(help="Anatomical location, e.g. CA1.")]
+ProjectOption = Annotated[str | None, typer.Option(help="Project the session belongs to.")]
+NotesOption = Annotated[str, typer.Option(help="Remark on the recording.")]
+
+
+@app.command()
+def inspect(
+    context: typer.Context,
+    folder: Folder,
+    fps: FpsOption = None,
+    picture: Annotated[Path | None, typer.Option(help="Write frames, brightness and clock to this PNG.")] = None,
+) -> None:
+    """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
+    from miniscope_core.figures import recording_figure
+    from miniscope_core.plots import save_png
+
+    with common(context).progress() as progress:
+        recording = open_recording(folder, clock="report", fps=fps, progress=progress)
+    out.print(_facts(recording))
+    out.print(_clock(recording))
+    for warning in recording.metadata.warnings:
+        out.print(f"[yellow]odd:[/] {escape(warning)}", soft_wrap=True)
+    for problem in recording.clock.problems:
+        out.print(f"[red]a strict reader refuses:[/] {escape(problem)}", soft_wrap=True)
+    if picture is not None:
+        out.print(f"picture: {save_png(recording_figure(recording), picture)}", highlight=False, soft_wrap=True)
+
+
+def _facts(recording: Recording) -> Table:
+    meta = recording.metadata
+    height, width = recording.shape
+    return _pairs(
+        f"{recording.directory}",
+        {
+            "read as": f"{meta.acquisition_software} ({recording.evidence})",
+            "subject": meta.animal_name,
+            "device": " · ".join(filter(None, (meta.device_name, meta.device_type))),
+            "started": meta.recording_datetime,
+            "frames": f"{recording.frame_count:,} of {height}×{width} px (height×width), {recording.dtype}",
+            "rate": f"{recording.fps:.4g} Hz measured"
+            + (f", {meta.nominal_fps:g} Hz nominal" if meta.nominal_fps else ""),
+            "duration": f"{recording.duration_s:,.1f} s",
+            "gain, LED": f"{_or_dash(meta.gain)}, {_or_dash(meta.led_power)}",
+            "video files": ", ".join(f"{file.path.name} ({file.frame_count})" for file in recording.files[:8])
+            + (f" … {len(recording.files)} files" if len(recording.files) > 8 else ""),
+            "notes": f"{len(recording.notes)}" if recording.notes else None,
+            "head orientation": f"{len(recording.head_orientation):,} samples"
+            if recording.head_orientation is not None
+            else None,
+        },
+    )
+
+
+def _clock(recording: Recording) -> Table:
+    clock = recording.clock
+    return _pairs(
+        f"Frame clock: {clock.source}",
+        {
+            "rows, frames, used": f"{clock.rows:,}, {clock.frames:,}, {clock.used:,}",
+            "joined": clock.rule,
+            "interval": f"{clock.median_interval_ms:.2f} ms median, ± {clock.jitter_ms:.2f} ms, "
+            f"longest {clock.longest_interval_ms:.1f} ms",
+            "dropped frames": f"{clock.dropped:,} (from {clock.dropped_from})",
+            "repeated, backward": f"{clock.repeated:,}, {clock.backward:,}",
+            "fullest buffer": clock.buffer_peak,
+        },
+    )
+
+
+def _or_dash(value: Any) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
+def _pairs(title: str, values: dict[str, Any]) -> Table:
+    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        if value not in (None, ""):
+            table.add_row(name, escape(str(value)))
+    return table
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Folder of one recording.")] = None,
+    subject: SubjectOption = None,
+    session_datetime: TimeOption = None,
+    recording_id: IdOption = None,
+    location: LocationOption = None,
+    project: ProjectOption = None,
+    notes: NotesOption = "",
+    clock: ClockOption = "strict",
+    fps: FpsOption = None,
+    subjects: Annotated[Path | None, typer.Option(help="CSV of subjects, instead of DIR.")] = None,
+    sessions: Annotated[Path | None, typer.Option(help="CSV of sessions, instead of DIR.")] = None,
+) -> None:
+    """Record a folder's subject, session, recording, files and clock in the database; again changes nothing."""
+    from miniscope_core.pipeline.ingest import ingest_recording
+    from miniscope_core.pipeline.ingest_csv import ingest_sessions, ingest_subjects
+    from miniscope_core.storage.archive import Archive
+
+    if (folder is None) == (subjects is None and sessions is None):
+        raise ParameterError("ingest takes a folder, or --subjects and --sessions with CSV files: give one of them.")
+    shared = common(context)
+    with Archive.open(shared.settings) as archive, shared.progress() as progress:
+        if folder is not None:
+            options = ingest_options(subject, session_datetime, recording_id, location, project, notes, clock, fps)
+            messages = [ingest_recording(archive, folder, options, progress).message]
+        else:
+            rows = [*(ingest_subjects(archive, subjects) if subjects else [])]
+            rows += ingest_sessions(archive, sessions, progress) if sessions else []
+            messages = [row.message for row in rows]
+    for message in messages:
+        shared.say(escape(message))
+
+
+def ingest_options(
+    subject: str | None,
+    session_datetime: datetime | None,
+    recording_id: int | None,
+    location: str | None,
+    project: str | None,
+    notes: str,
+    clock: Clock,
+    fps: float | None,
+) -> IngestOptions:
+    """Make the options of ingestion from those of a command."""
+    return IngestOptions(
+        subject=subject,
+        session_datetime=session_datetime,
+        recording_id=recording_id,
+        location=location,
+        project=project,
+        recording_notes=notes,
+        clock=clock,
+        fps=fps,
+    )

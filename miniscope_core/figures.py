@@ -1,0 +1,167 @@
+"""The figures of a recording and of a curation: what is read from the workspace meets what plots can draw."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from miniscope_core import plots
+from miniscope_core.io.recording import Recording
+from miniscope_core.models import CurationKey, as_key
+from miniscope_core.result import ProcessingResult
+from miniscope_core.workspace import Workspace
+
+_TRACES: Final = 20
+_SAMPLED_FRAMES: Final = 60
+
+
+def recording_figure(recording: Recording) -> Figure:
+    """Draw what a reader sees: frames, brightness over time and the intervals of the clock.
+
+    Frames are sampled over the recording, so it costs the same for a long one as the decoder allows.
+
+    Parameters
+    ----------
+    recording
+        Opened recording.
+    """
+    step = max(1, recording.frame_count // _SAMPLED_FRAMES)
+    indices = np.arange(0, recording.frame_count, step)
+    brightness, shown, kept = [], [], []
+    keep = set(np.linspace(0, len(indices) - 1, min(4, len(indices))).round().astype(int).tolist())
+    for position, index in enumerate(indices):
+        frame = recording.frames(int(index), int(index) + 1)[0]
+        brightness.append(float(frame.mean()))
+        if position in keep:
+            shown.append(frame)
+            kept.append(int(index))
+    return plots.plot_recording(
+        np.stack(shown),
+        np.array(kept),
+        recording.timestamps_s,
+        np.array(brightness),
+        brightness_indices=indices,
+        dropped=recording.clock.dropped,
+        title=recording.directory.name,
+    )
+
+
+def curation_figures(
+    workspace: Workspace, curation: CurationKey | str, *, min_npix: int = 0, mask_ids: Sequence[int] = ()
+) -> dict[str, Figure]:
+    """Draw a curation: overview, average image, summary images, contours, traces, shifts and single masks.
+
+    Parameters
+    ----------
+    workspace
+        Where it is.
+    curation
+        Key of an extracted curation.
+    min_npix
+        Draw the contours of masks with more pixels than this.
+    mask_ids
+        Masks to draw alone, with fluorescence and activity against time; default: the accepted one of highest SNR.
+
+    Returns
+    -------
+    dict of str to Figure
+        By file name without suffix.
+    """
+    key = as_key(curation, CurationKey)
+    masks = workspace.masks(key)
+    result = workspace.result(key)
+    large = masks[masks["mask_npix"] > min_npix]
+    accepted = large["accepted"].to_numpy(bool)
+    ids = large["mask_id"].to_numpy(int)
+    average = workspace.image(key, "average")
+    times = result.timestamps_s
+    outliers = result.optional("outlier_frames")
+    best = best_masks(workspace, key, _TRACES)
+    figures = {
+        "overview": overview_figure(workspace, key),
+        "average_image": plots.plot_average_image(average),
+        "summary_images": plots.plot_summary_images(result.images, seeds_px=result.optional("seeds_px")),
+        "contours": plots.plot_contours(
+            average,
+            result.footprints[ids],
+            ids,
+            accepted,
+            title=f"Masks with more than {min_npix} px" if min_npix else "",
+        ),
+        "traces": plots.plot_traces(
+            _rows(result, "fluorescence", best),
+            times,
+            denoised=_rows(result, "traces", best),
+            activity=_rows(result, "activity", best),
+            mask_ids=best,
+        ),
+        "shifts": plots.plot_shifts(result.shifts_px, times, outlier_frames=outliers),
+    }
+    for mask_id in mask_ids or best[:1].tolist():
+        figures[f"mask_{mask_id:04d}"] = mask_figure(workspace, key, int(mask_id))
+    return figures
+
+
+def overview_figure(workspace: Workspace, curation: CurationKey | str) -> Figure:
+    """Draw a curation on one page: contours on the correlation image, the best traces, quality, motion."""
+    key = as_key(curation, CurationKey)
+    masks = workspace.masks(key)
+    result = workspace.result(key)
+    # The best come first, so that only their traces are fetched; the contours are of all.
+    best = best_masks(workspace, key, _TRACES)
+    order = np.concatenate([best, np.setdiff1d(masks["mask_id"].to_numpy(int), best)])
+    by_id = masks.set_index("mask_id").loc[order]
+    drawn = {name: np.zeros((len(order), 1), np.float32) for name in ("fluorescence", "traces", "activity")}
+    for name in drawn:
+        rows = _rows(result, name, best)
+        drawn[name] = np.concatenate(
+            [rows, np.broadcast_to(np.float32(0), (len(order) - len(best), result.frame_count))]
+        )
+    return plots.plot_overview(
+        result.images["correlation"],
+        result.footprints[order],
+        drawn["fluorescence"],
+        result.timestamps_s,
+        accepted=by_id["accepted"].to_numpy(bool),
+        denoised=drawn["traces"],
+        activity=drawn["activity"],
+        shifts_px=result.shifts_px,
+        snr=by_id["snr"].to_numpy(float),
+        r_value=by_id["r_value"].to_numpy(float),
+        mask_ids=order,
+        title=str(key),
+    )
+
+
+def mask_figure(workspace: Workspace, curation: CurationKey | str, mask_id: int) -> Figure:
+    """Draw one mask: footprint, fluorescence and deconvolved activity against time in seconds."""
+    fluorescence = workspace.fluorescence(curation, mask_id)
+    activity = workspace.activity(curation, mask_id)
+    kinds = workspace.classification(curation, mask_id)["mask_type"]
+    return plots.plot_mask_activity(
+        workspace.footprint(curation, mask_id),
+        fluorescence.values,
+        activity.values,
+        fluorescence.time_s,
+        mask_id=mask_id,
+        denoised=workspace.denoised(curation, mask_id).values,
+        activity_unit=activity.unit,
+        title=", ".join(kinds),
+    )
+
+
+def best_masks(workspace: Workspace, curation: CurationKey | str, count: int) -> NDArray[np.int64]:
+    """Return the ids of the accepted masks with the highest SNR, best first."""
+    masks = workspace.masks(curation)
+    ranked = masks[masks["accepted"]].sort_values("snr", ascending=False, kind="stable", na_position="last")
+    return ranked["mask_id"].to_numpy(np.int64)[:count]
+
+
+def _rows(result: ProcessingResult, name: str, ids: NDArray[np.int64]) -> NDArray[Any]:
+    if not len(ids):
+        return np.zeros((0, result.frame_count), np.float32)
+    # Storage order is what a sharded array reads fast; the order asked for is restored after.
+    order = np.argsort(ids)
+    return np.asarray(result.array(name).oindex[ids[order], :])[np.argsort(order)]
