@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniscope_core.errors import ClockError
-from miniscope_core.io.clock import ClockPolicy, ClockRows, given_clock, join_clock
+from miniscope_core.io.clock import ClockRows, given_clock, join_clock
 from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import number, start_time_from_v3_folders, text
 from miniscope_core.io.options import ReadOptions
@@ -78,10 +78,8 @@ class MiniscopeDaqV3:
         if table is None:
             clock = given_clock(options.fps or 0.0, frame_count, None, clock_file.name if clock_file else None)
         else:
-            rows = select_camera(folder, table, frame_count, options.clock)
-            clock = join_clock(
-                folder, rows, video.files, options.clock, None, FRAMES_PER_FILE, video_problems=video.problems
-            )
+            rows = select_camera(folder, table, frame_count)
+            clock = join_clock(folder, rows, video.files, options.clock, None, FRAMES_PER_FILE, video.problems)
         settings_file = find_file(folder, SETTINGS_FILE)
         behaviour = [path.name for path in numbered_videos(folder, _BEHAVIOUR).values()]
         others = [name for name in other_videos(folder, paths) if name not in behaviour]
@@ -115,8 +113,11 @@ def read_clock_table(path: Path) -> Table:
     return read_table(path, "\t", ["camNum", "frameNum", "sysClock"], ["buffer"])
 
 
-def select_camera(folder: Path, table: Table, frame_count: int, policy: ClockPolicy) -> ClockRows:
+def select_camera(folder: Path, table: Table, frame_count: int) -> ClockRows:
     """Return the rows of the camera whose row count and last frame number equal the frames that decode.
+
+    Where several cameras recorded and not exactly one agrees, the one with the nearest count is taken and that is
+    a problem, which a strict reader refuses.
 
     Parameters
     ----------
@@ -126,38 +127,31 @@ def select_camera(folder: Path, table: Table, frame_count: int, policy: ClockPol
         Rows of all cameras.
     frame_count
         Frames of the scope that decode.
-    policy
-        If ``"report"`` and no camera agrees, the one with the nearest count is taken, and that is told.
 
     Raises
     ------
     ClockError
-        When no camera, or more than one, agrees and the policy is strict, or there is no row at all.
+        When there is no row at all.
     """
     cameras, frames = table.whole("camNum"), table.whole("frameNum")
     rows_of = {int(camera): np.flatnonzero(cameras == camera) for camera in np.unique(cameras)}
     if not rows_of:
         raise ClockError(f"{table.name} in {folder} has no rows. Is the copy complete? To go on without it pass fps=")
-    told = "; ".join(
-        f"camera {camera} has {len(rows)} rows up to frame {frames[rows[-1]]}" for camera, rows in rows_of.items()
-    )
     agreeing = [camera for camera, rows in rows_of.items() if len(rows) == frame_count == int(frames[rows[-1]])]
     problems = list(table.problems)
-    if len(agreeing) != 1 and not (len(rows_of) == 1 and policy == "report"):
-        problem = f"{len(agreeing) or 'no'} cameras of {table.name} agree with the {frame_count} frames that decode"
-        if policy == "strict":
-            raise ClockError(
-                f"Clock and video disagree at {folder}: {problem} ({told}). "
-                "Copy the recording again; to go on with the nearest camera pass clock='report'."
-            )
-        problems.append(f"{problem} ({told})")
+    if len(agreeing) != 1 and len(rows_of) > 1:
+        told = "; ".join(
+            f"camera {camera} has {len(rows)} rows up to frame {frames[rows[-1]]}" for camera, rows in rows_of.items()
+        )
+        count = len(agreeing) or "none"
+        problems.append(f"{count} of {len(rows_of)} cameras agree with the {frame_count} frames that decode ({told})")
     camera = (agreeing or sorted(rows_of, key=lambda one: abs(len(rows_of[one]) - frame_count)))[0]
     rows = rows_of[camera]
     if (jumps := np.flatnonzero(np.diff(frames[rows]) != 1)).size:
         line = table.lines[rows[int(jumps[0]) + 1]]
         problems.append(f"{table.name} counts frames with {jumps.size} jumps, first at line {line}: rows are missing")
     times_ms, remark = _believable_start(table.columns["sysClock"][rows])
-    remarks = [f"camera {camera} of {len(rows_of)} is the scope"] + ([remark] if remark else [])
+    remarks = [f"camera {camera} of {', '.join(map(str, rows_of))} is the scope"] + ([remark] if remark else [])
     return ClockRows(
         source=table.name,
         times_ms=times_ms,
