@@ -7,11 +7,12 @@ of Miniscope-DAQ V3 is written by PyAV, because OpenCV cannot.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Movie = NDArray[np.uint8]
@@ -75,7 +76,7 @@ def write_pyav_video(path: Path, frames: NDArray[Any], codec: str = "rawvideo", 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="avi") as container:
-        stream = container.add_stream(codec, rate=20)
+        stream = cast("VideoStream", container.add_stream(codec, rate=20))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format
         for frame in frames:

@@ -136,7 +136,9 @@ def select_camera(folder: Path, table: Table, frame_count: int) -> ClockRows:
     cameras, frames = table.whole("camNum"), table.whole("frameNum")
     rows_of = {int(camera): np.flatnonzero(cameras == camera) for camera in np.unique(cameras)}
     if not rows_of:
-        raise ClockError(f"{table.name} in {folder} has no rows. Is the copy complete? To go on without it pass fps=")
+        raise ClockError(
+            f"{table.path.name} in {folder} has no rows. Is the copy complete? To go on without it pass fps="
+        )
     agreeing = [camera for camera, rows in rows_of.items() if len(rows) == frame_count == int(frames[rows[-1]])]
     problems = list(table.problems)
     if len(agreeing) != 1 and len(rows_of) > 1:
@@ -149,11 +151,13 @@ def select_camera(folder: Path, table: Table, frame_count: int) -> ClockRows:
     rows = rows_of[camera]
     if (jumps := np.flatnonzero(np.diff(frames[rows]) != 1)).size:
         line = table.lines[rows[int(jumps[0]) + 1]]
-        problems.append(f"{table.name} counts frames with {jumps.size} jumps, first at line {line}: rows are missing")
+        problems.append(
+            f"{table.path.name} counts frames with {jumps.size} jumps, first at line {line}: rows are missing"
+        )
     times_ms, remark = _believable_start(table.columns["sysClock"][rows])
     remarks = [f"camera {camera} of {', '.join(map(str, rows_of))} is the scope"] + ([remark] if remark else [])
     return ClockRows(
-        source=table.name,
+        source=table.path.name,
         times_ms=times_ms,
         buffer=table.whole("buffer")[rows] if "buffer" in table.columns else None,
         remarks=tuple(remarks),

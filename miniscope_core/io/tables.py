@@ -26,7 +26,7 @@ _MAX_VALUE: Final = 1e13
 class Table:
     """Numeric columns of a text table."""
 
-    name: str
+    path: Path
     columns: dict[str, NDArray[np.float64]]
     lines: NDArray[np.int64]
     """Line of each row in the file, from 1."""
@@ -43,10 +43,7 @@ class Table:
         values = self.columns[column]
         if (broken := np.flatnonzero(values != np.rint(values))).size:
             row = int(broken[0])
-            raise ClockError(
-                f"{column!r} at {self.name} line {self.lines[row]}: got {values[row]}, expected a whole number. "
-                "Is the file damaged? To go on without it pass fps="
-            )
+            raise _bad_row(self.path, int(self.lines[row]), str(values[row]), f"a whole number as {column}")
         return values.astype(np.int64)
 
 
@@ -114,7 +111,7 @@ def read_table(path: Path, separator: str, needed: Sequence[str], optional: Sequ
         if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
             raise _bad_row(path, number, separator.join(cells), f"{len(header)} cells")
     columns = {name: _numbers(path, rows, position) for name, position in at.items()}
-    return Table(path.name, columns, np.array([number for number, _ in rows], np.int64), problems)
+    return Table(path, columns, np.array([number for number, _ in rows], np.int64), problems)
 
 
 def _cut_short(cells: list[str], width: int, wanted: list[int], ended: bool) -> bool:

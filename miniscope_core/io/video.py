@@ -7,7 +7,8 @@ OpenCV 4.10, 4.13 and 5.0 (FFmpeg backend) decide how this module works:
   every other pixel format it returns planes or wrong values, so those are converted to BGR first.
 * ``cv2.cvtColor`` to gray returns v for a pixel (v, v, v), so gray video stored as colour (the DIB files of
   Miniscope-DAQ V3) stays exact.
-* ``CAP_PROP_POS_MSEC`` after a frame tells which packet it came from, so a lost frame and a wrong seek show.
+* ``CAP_PROP_POS_MSEC`` after a frame tells which packet it came from (except with codecs that reorder frames), so
+  a lost frame and a wrong seek show.
 """
 
 import os
@@ -33,7 +34,7 @@ _GRAY16: Final = b"Y1\x00\x10"
 
 _RAW: Final = "raw"
 _INTRA: Final = frozenset({_RAW, "FFV1", "MJPG"})
-"""Codecs in which a seek is worth trying: key frames are close, and each frame has the place its number says."""
+"""Codecs in which every frame tells its place in the file, and key frames are close enough for a seek."""
 _LOSSY: Final = frozenset({"MJPG", "FMP4", "XVID", "DX50", "H264", "AVC1", "MJP2", "MP4V"})
 
 _SEEK_GAIN: Final = 32
@@ -116,11 +117,12 @@ class Cursor:
         """Decode the next frame without fetching it; False at the end, or where a frame does not decode."""
         if not self._capture.grab():
             return False
-        packet = self._packet()
-        if self._first_packet is None:
-            self._first_packet = packet - self.position
-        if packet - self._first_packet != self.position:
-            return False  # the decoder dropped a damaged frame and went on: what follows has lost its number
+        if self.codec in _INTRA:  # of others the last frames come without a place
+            packet = self._packet()
+            if self._first_packet is None:
+                self._first_packet = packet - self.position
+            if packet - self._first_packet != self.position:
+                return False  # the decoder dropped a damaged frame and went on: what follows has lost its number
         self.position += 1
         return True
 
@@ -190,8 +192,8 @@ def container_problem(path: Path) -> str | None:
                 return None
             if length in _UNFINISHED:
                 return f"{path.name} was never closed by the acquisition program"
-            end += 8 + length + length % 2
-    if end - 1 > size:  # the padding byte of an odd chunk may be missing
+            end += 8 + length
+    if end > size:
         return f"{path.name} is cut short: its header announces {end:,} bytes, {size:,} are there"
     return None
 

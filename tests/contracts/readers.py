@@ -137,7 +137,8 @@ class ReaderContract:
             open_recording(folder)
 
     def test_a_missing_last_video_shows_in_the_clock(self, folder: Path) -> None:
-        [path.unlink() for path in self.videos(folder)[2:]]
+        for path in self.videos(folder)[2:]:
+            path.unlink()
         with pytest.raises(ClockError, match=r"27 rows.* 20 frames"):
             open_recording(folder)
 

@@ -1,0 +1,273 @@
+"""Decoding: exact in every lossless form, from any frame on, and never by what the container says."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
+
+from miniscope_core.errors import VideoError
+from miniscope_core.io.recording import VideoFile
+from miniscope_core.io.video import (
+    Cursor,
+    VideoSource,
+    container_problem,
+    count_frames,
+    natural_key,
+    open_video,
+    probe,
+)
+from tests.builders import cut_file, make_movie, write_pyav_video, write_video
+
+LONG = 150
+"""Frames of a file in which going back is worth a seek."""
+
+
+def source_of(path: Path, frames: int, shape: tuple[int, int] = (24, 32), dtype: type = np.uint8) -> VideoSource:
+    return VideoSource([VideoFile(path=path, frame_count=frames)], shape, np.dtype(dtype))
+
+
+def decoded_in_order(path: Path) -> NDArray[np.uint8]:
+    frames = []
+    with Cursor(path) as cursor:
+        while cursor.skip():
+            frames.append(cursor.fetch())
+    return np.stack(frames)
+
+
+# -- exactness ------------------------------------------------------------------------------------------
+def test_gray_of_equal_channels_is_the_channel() -> None:
+    """The rule that lets colour containers hold gray video: true of every value, in this version of OpenCV too."""
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(cv2.cvtColor(np.repeat(values[..., None], 3, -1), cv2.COLOR_BGR2GRAY), values)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format"), [("rawvideo", "bgr24"), ("ffv1", "gray"), ("ffv1", "bgr0"), ("ffv1", "bgra")]
+)
+def test_gray_video_is_exact_in_any_lossless_form(tmp_path: Path, codec: str, pixel_format: str) -> None:
+    movie = make_movie(12)
+    if pixel_format == "gray":
+        path = write_video(tmp_path / "0.avi", movie)
+    elif pixel_format == "bgr24":
+        path = write_pyav_video(tmp_path / "0.avi", movie)
+    else:
+        path = write_video(tmp_path / "0.avi", movie, colour=True)
+    np.testing.assert_array_equal(source_of(path, 12).read(0, 12, 1), movie)
+    assert not probe(path).coloured
+
+
+def test_sixteen_bit_gray_is_exact(tmp_path: Path) -> None:
+    movie = (make_movie(12).astype(np.uint16) * 257) ^ 0x0F
+    path = write_pyav_video(tmp_path / "0.avi", movie, "ffv1", "gray16le")
+    video = open_video(tmp_path, [path])
+    assert video.dtype == np.uint16
+    np.testing.assert_array_equal(video.source().read(0, 12, 1), movie)
+
+
+def test_colour_becomes_luminance_and_is_told(tmp_path: Path) -> None:
+    frame = np.zeros((24, 32, 3), np.uint8)
+    frame[:, :16] = (255, 0, 0)
+    frame[:, 16:] = (0, 255, 0)
+    path = write_pyav_video(tmp_path / "0.avi", np.repeat(frame[None], 5, 0))
+    video = open_video(tmp_path, [path])
+    assert any("colour" in warning for warning in video.warnings)
+    luminance = video.source().read(0, 5, 1)
+    assert set(luminance[:, :, :16].ravel()) == {round(0.114 * 255)}
+    assert set(luminance[:, :, 16:].ravel()) == {round(0.587 * 255)}
+
+
+# -- any frame, any order -------------------------------------------------------------------------------
+@pytest.mark.parametrize("codec", ["FFV1", "GREY", "MJPG", "XVID", "DIB", "H264"])
+def test_any_order_gives_what_decoding_in_order_gives(tmp_path: Path, codec: str) -> None:
+    """Seeks must land where sequential decoding arrives: steps, jumps ahead and jumps back in one file."""
+    movie = make_movie(LONG)
+    if codec in ("DIB", "H264"):
+        names = {"DIB": ("rawvideo", "bgr24"), "H264": ("libx264", "gray")}[codec]
+        path = write_pyav_video(tmp_path / "0.avi", movie, *names)
+    else:
+        path = write_video(tmp_path / "0.avi", movie, codec)
+    truth = decoded_in_order(path)
+    assert len(truth) == LONG
+    source = source_of(path, LONG)
+    order = np.random.default_rng(0).integers(0, LONG, 25).tolist()
+    for frame in [0, LONG - 1, 1, 100, 99, 60, *order]:
+        np.testing.assert_array_equal(source.read(frame, frame + 1, 1)[0], truth[frame], err_msg=f"frame {frame}")
+    for step in (2, 31, 40, 149):
+        np.testing.assert_array_equal(source.read(3, LONG, step), truth[3::step])
+
+
+def test_going_back_and_far_ahead_is_a_seek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling a long recording must not decode all of it."""
+    path = write_video(tmp_path / "0.avi", make_movie(LONG))
+    grabbed = []
+    skip = Cursor.skip
+
+    def counted(cursor: Cursor) -> bool:
+        grabbed.append(cursor.position)
+        return skip(cursor)
+
+    monkeypatch.setattr(Cursor, "skip", counted)
+    source = source_of(path, LONG)
+    source.read(0, LONG, 60)
+    source.read(70, 71, 1)
+    assert len(grabbed) == 4
+
+
+def test_a_file_whose_packets_do_not_count_is_never_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container claims more frames than decode, so its numbering is not ours."""
+    movie = make_movie(LONG)
+    path = write_video(tmp_path / "0.avi", movie)
+    data = bytearray(path.read_bytes())
+    for frame in (40, 41):
+        place = nth_frame(bytes(data), frame)
+        data[place + 8 : place + 12] = b"\xff" * 4
+    path.write_bytes(data)
+    (count,) = count_frames([path], [LONG])
+    monkeypatch.setattr(Cursor, "seek", lambda *_: pytest.fail("sought"))
+    source = source_of(path, count)
+    np.testing.assert_array_equal(source.read(38, count, 1), movie[38:count])
+    np.testing.assert_array_equal(source.read(35, 37, 1), movie[35:37])
+
+
+def nth_frame(data: bytes, frame: int) -> int:
+    """Return where the chunk of a frame begins in an AVI of one stream."""
+    place = data.index(b"movi") + 4
+    for _ in range(frame):
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + length + length % 2
+    return place
+
+
+def test_a_seek_that_goes_astray_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = make_movie(LONG)
+    path = write_video(tmp_path / "0.avi", movie)
+    right = Cursor.seek
+
+    def astray(cursor: Cursor, index: int) -> None:
+        right(cursor, index - 3)
+        cursor.position = index
+
+    monkeypatch.setattr(Cursor, "seek", astray)
+    source = source_of(path, LONG)
+    np.testing.assert_array_equal(source.read(0, LONG, 60), movie[::60])
+    np.testing.assert_array_equal(source.read(90, 100, 1), movie[90:100])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), counts=st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_any_slice_of_any_files_equals_the_movie(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, counts: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("video")
+    movie = make_movie(sum(counts), 8, 10)
+    edges = np.cumsum([0, *counts]).tolist()
+    paths = [
+        write_video(folder / f"{number}.avi", movie[start:stop], "GREY")
+        for number, (start, stop) in enumerate(pairwise(edges))
+    ]
+    source = open_video(folder, paths).source()
+    for _ in range(5):
+        start = data.draw(st.integers(0, len(movie) - 1))
+        stop = data.draw(st.integers(start, len(movie)))
+        step = data.draw(st.integers(1, len(movie)))
+        np.testing.assert_array_equal(source.read(start, stop, step), movie[start:stop:step])
+    source.close()
+
+
+def test_files_are_closed_on_demand_and_reopened(tmp_path: Path) -> None:
+    movie = make_movie(12)
+    source = source_of(write_video(tmp_path / "0.avi", movie), 12)
+    source.read(0, 5, 1)
+    if Path("/proc/self/fd").exists():
+        assert len(open_files("0.avi")) == 1
+        source.close()
+        assert open_files("0.avi") == []
+    np.testing.assert_array_equal(source.read(5, 12, 1), movie[5:])
+
+
+def open_files(name: str) -> list[str]:
+    """Return the files of this name that this process has open, where the system tells."""
+    targets = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    return [target for target in targets if Path(target).name == name]
+
+
+def test_few_files_stay_open_however_many_there_are(tmp_path: Path) -> None:
+    paths = [write_video(tmp_path / f"{number}.avi", make_movie(4)) for number in range(12)]
+    source = open_video(tmp_path, paths).source()
+    for start in range(0, 48, 4):
+        source.read(start, start + 2, 1)
+    assert len(source._idle) <= 4
+
+
+# -- counting and what is broken ------------------------------------------------------------------------
+def test_count_is_what_decodes_not_what_the_container_claims(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "0.avi", make_movie(30))
+    cut = cut_file(write_video(tmp_path / "1.avi", make_movie(30)), 0.5)
+    none = write_video(tmp_path / "2.avi", make_movie(1)[:0], "GREY")
+    claimed = [probe(path).claimed for path in (whole, cut, none)]
+    assert claimed[1] == 30
+    counts = count_frames([whole, cut, none], claimed, workers=2)
+    assert counts[0] == 30
+    assert 10 <= counts[1] <= 16
+    assert counts[2] == 0
+
+
+def test_a_broken_file_ends_the_counting(tmp_path: Path) -> None:
+    paths = [write_video(tmp_path / f"{number}.avi", make_movie(4)) for number in range(3)]
+    paths[1].write_bytes(b"")
+    with pytest.raises(VideoError, match=r"1\.avi is empty"):
+        count_frames(paths, [4, 4, 4], workers=2)
+
+
+@pytest.mark.parametrize("keep", [0.99999, 0.9, 0.3])
+def test_a_file_cut_anywhere_is_told(tmp_path: Path, keep: float) -> None:
+    path = write_pyav_video(tmp_path / "0.avi", make_movie(30))
+    assert container_problem(path) is None
+    cut_file(path, keep)
+    problem = container_problem(path)
+    assert problem is not None
+    assert "cut short" in problem
+
+
+def test_a_file_never_closed_is_told_and_read(tmp_path: Path) -> None:
+    movie = make_movie(30)
+    path = write_video(tmp_path / "0.avi", movie)
+    data = bytearray(path.read_bytes())
+    data[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    video = open_video(tmp_path, [path])
+    assert video.problems == ()
+    assert any("never closed" in warning for warning in video.warnings)
+    np.testing.assert_array_equal(video.source().read(0, 30, 1), movie)
+
+
+def test_a_file_that_went_away_is_an_error_when_read(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "0.avi", make_movie(12))
+    source = source_of(path, 12)
+    path.unlink()
+    with pytest.raises(VideoError, match=r"0\.avi cannot be read"):
+        source.read(0, 2, 1)
+
+
+def test_a_damaged_file_makes_no_noise_on_standard_error(tmp_path: Path) -> None:
+    """In a process of its own, because FFmpeg asks for its log level once."""
+    path = cut_file(write_video(tmp_path / "0.avi", make_movie(30), "FFV1"), 0.5)
+    code = (
+        "import sys, pathlib; from miniscope_core.io.video import count_frames; "
+        "print(count_frames([pathlib.Path(sys.argv[1])], [30]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_names_sort_as_people_count() -> None:
+    names = ["10.avi", "2.avi", "1.avi", "msCam10.avi", "msCam9.avi"]
+    assert sorted(names, key=natural_key) == ["1.avi", "2.avi", "10.avi", "msCam9.avi", "msCam10.avi"]
