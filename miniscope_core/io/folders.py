@@ -7,6 +7,11 @@ from pathlib import Path
 from miniscope_core.errors import MetadataError, VideoError
 
 
+def natural_key(name: str) -> tuple[tuple[int, str], ...]:
+    """Return a sort key that orders ``2.avi`` before ``10.avi``."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part.casefold()) for part in re.split(r"([0-9]+)", name))
+
+
 def numbered_videos(folder: Path, prefix: str) -> dict[int, Path]:
     """Return the AVI files called ``<prefix><number>.avi``, by number, in order; nothing else gets in."""
     pattern = re.compile(re.escape(prefix) + r"(0|[1-9][0-9]*)\.avi", re.IGNORECASE)

@@ -7,11 +7,11 @@ from typing import Final, get_args
 
 from miniscope_core.errors import ParameterError, RecordingFormatError, RecordingNotFoundError
 from miniscope_core.io.clock import ClockPolicy
+from miniscope_core.io.folders import natural_key
 from miniscope_core.io.miniscope_daq_v3 import MiniscopeDaqV3
 from miniscope_core.io.miniscope_daq_v4 import MiniscopeDaqV4
 from miniscope_core.io.options import Reader, ReadOptions
 from miniscope_core.io.recording import Recording
-from miniscope_core.io.video import natural_key
 from miniscope_core.progress import Progress, silent
 
 READERS: Final[tuple[Reader, ...]] = (MiniscopeDaqV4(), MiniscopeDaqV3())

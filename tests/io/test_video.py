@@ -14,16 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
 from miniscope_core.errors import VideoError
+from miniscope_core.io.decoding import Cursor, probe
+from miniscope_core.io.folders import natural_key
 from miniscope_core.io.recording import VideoFile
-from miniscope_core.io.video import (
-    Cursor,
-    VideoSource,
-    container_problem,
-    count_frames,
-    natural_key,
-    open_video,
-    probe,
-)
+from miniscope_core.io.video import VideoSource, count_frames, open_video
 from tests.builders import cut_file, make_movie, write_pyav_video, write_video
 
 LONG = 150
@@ -225,28 +219,6 @@ def test_a_broken_file_ends_the_counting(tmp_path: Path) -> None:
     paths[1].write_bytes(b"")
     with pytest.raises(VideoError, match=r"1\.avi is empty"):
         count_frames(paths, [4, 4, 4], workers=2)
-
-
-@pytest.mark.parametrize("keep", [0.99999, 0.9, 0.3])
-def test_a_file_cut_anywhere_is_told(tmp_path: Path, keep: float) -> None:
-    path = write_pyav_video(tmp_path / "0.avi", make_movie(30))
-    assert container_problem(path) is None
-    cut_file(path, keep)
-    problem = container_problem(path)
-    assert problem is not None
-    assert "cut short" in problem
-
-
-def test_a_file_never_closed_is_told_and_read(tmp_path: Path) -> None:
-    movie = make_movie(30)
-    path = write_video(tmp_path / "0.avi", movie)
-    data = bytearray(path.read_bytes())
-    data[4:8] = b"\xff\xff\xff\xff"
-    path.write_bytes(data)
-    video = open_video(tmp_path, [path])
-    assert video.problems == ()
-    assert any("never closed" in warning for warning in video.warnings)
-    np.testing.assert_array_equal(video.source().read(0, 30, 1), movie)
 
 
 def test_a_file_that_went_away_is_an_error_when_read(tmp_path: Path) -> None:
