@@ -50,7 +50,7 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """Return a figure as a PNG file's bytes; the same figure gives the same bytes.
+    """Return a figure as a PNG file's bytes; figures of the same arrays give the same bytes.
 
     Pictures of noise compress badly in true colour, so large ones get a palette of 256 colours: run pages embed them.
     """

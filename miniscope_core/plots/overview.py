@@ -31,6 +31,7 @@ def plot_overview(
     fluorescence: ArrayLike,
     timestamps_s: ArrayLike,
     *,
+    trace_units: ArrayLike | None = None,
     accepted: ArrayLike | None = None,
     denoised: ArrayLike | None = None,
     activity: ArrayLike | None = None,
@@ -52,6 +53,9 @@ def plot_overview(
         (unit, frame); the accepted units of the highest SNR are drawn.
     timestamps_s
         (frame,), s.
+    trace_units
+        (n,), the positions of the units that the rows of ``fluorescence``, ``denoised`` and ``activity`` are of,
+        so that a long recording need not bring them all; left out, of every unit.
     accepted
         (unit,), bool; left out, all are.
     shifts_px
@@ -68,7 +72,8 @@ def plot_overview(
     Figure
     """
     courses = np.asarray(fluorescence)
-    count = len(courses)
+    traced = np.arange(len(courses)) if trace_units is None else np.asarray(trace_units, np.int64)
+    count = footprints.shape[0]
     keep = np.ones(count, bool) if accepted is None else np.asarray(accepted, bool)
     ids = np.arange(count) if mask_ids is None else np.asarray(mask_ids)
     picture = np.asarray(image)
@@ -81,12 +86,14 @@ def plot_overview(
     draw_contours(field, footprints, picture.shape, ids, keep)
 
     best = _best(keep, snr)
+    best = best[np.isin(best, traced)]
+    rows = np.array([int(np.flatnonzero(traced == unit)[0]) for unit in best], np.int64)
     draw_traces(
         figure.add_subplot(grid[0, 1]),
-        courses[best],
+        courses[rows],
         timestamps_s,
-        denoised=None if denoised is None else np.asarray(denoised)[best],
-        activity=None if activity is None else np.asarray(activity)[best],
+        denoised=None if denoised is None else np.asarray(denoised)[rows],
+        activity=None if activity is None else np.asarray(activity)[rows],
         mask_ids=ids[best],
         title="Accepted",
         max_traces=_TRACES,

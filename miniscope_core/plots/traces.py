@@ -211,7 +211,7 @@ def _draw_course(
 ) -> float:
     """Draw one course one step lower than the last and return its range, a.u."""
     low, high = limits(fluorescence, 1.0, 100.0)
-    scale = 0.9 / (high - low)
+    scale = 0.62 / (high - low)  # leaves room for the marks of the course above
     x, y = decimated(times, fluorescence)
     axes.plot(x, (y - low) * scale - unit, color=GREY, linewidth=0.6, alpha=0.9, clip_on=False, zorder=2)
     if denoised is not None:
