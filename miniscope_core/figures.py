@@ -109,28 +109,20 @@ def overview_figure(workspace: Workspace, curation: CurationKey | str) -> Figure
     key = as_key(curation, CurationKey)
     masks = workspace.masks(key)
     result = workspace.result(key)
-    # The best come first, so that only their traces are fetched; the contours are of all.
     best = best_masks(workspace, key, _TRACES)
-    order = np.concatenate([best, np.setdiff1d(masks["mask_id"].to_numpy(int), best)])
-    by_id = masks.set_index("mask_id").loc[order]
-    drawn = {name: np.zeros((len(order), 1), np.float32) for name in ("fluorescence", "traces", "activity")}
-    for name in drawn:
-        rows = _rows(result, name, best)
-        drawn[name] = np.concatenate(
-            [rows, np.broadcast_to(np.float32(0), (len(order) - len(best), result.frame_count))]
-        )
     return plots.plot_overview(
         result.images["correlation"],
-        result.footprints[order],
-        drawn["fluorescence"],
+        result.footprints,
+        _rows(result, "fluorescence", best),
         result.timestamps_s,
-        accepted=by_id["accepted"].to_numpy(bool),
-        denoised=drawn["traces"],
-        activity=drawn["activity"],
+        trace_units=best,
+        accepted=masks["accepted"].to_numpy(bool),
+        denoised=_rows(result, "traces", best),
+        activity=_rows(result, "activity", best),
         shifts_px=result.shifts_px,
-        snr=by_id["snr"].to_numpy(float),
-        r_value=by_id["r_value"].to_numpy(float),
-        mask_ids=order,
+        snr=masks["snr"].to_numpy(float),
+        r_value=masks["r_value"].to_numpy(float),
+        mask_ids=masks["mask_id"].to_numpy(int),
         title=str(key),
     )
 

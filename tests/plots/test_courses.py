@@ -135,6 +135,25 @@ def test_overview_shows_the_best_accepted_units_first() -> None:
     assert figure.get_suptitle() == "mouse1/0/0/0"
 
 
+def test_overview_of_some_traces_draws_them_by_their_units() -> None:
+    figure = plot_overview(
+        np.ones((20, 30)),
+        RNG.random((5, 20, 30)),
+        COURSES[[3, 0]],
+        TIMES,
+        trace_units=[3, 0],
+        accepted=[True, False, True, True, False],
+        snr=[3.0, 99.0, 8.0, 1.0, 1.0],
+    )
+    field, traces = figure.axes[:2]
+    assert field.get_title("left") == "5 masks"
+    assert [tick.get_text() for tick in traces.get_yticklabels()] == ["0", "3"]
+    drawn = [COURSES[0], COURSES[3]]
+    ranges = [text.get_text() for text in traces.texts]
+    assert float(ranges[0]) == pytest.approx(np.ptp(drawn[0]), rel=0.05)
+    assert float(ranges[1]) == pytest.approx(np.ptp(drawn[1]), rel=0.05)
+
+
 @pytest.mark.parametrize("units", [0, 3])
 def test_overview_draws_with_nothing_optional_and_without_units(units: int) -> None:
     image, stack = np.ones((20, 30)), np.ones((units, 20, 30))
