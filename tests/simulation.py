@@ -1,9 +1,9 @@
 """Seeded simulator of one-photon miniscope movies, small enough to run inside a test.
 
-The scene is what makes one-photon data hard: blurred somata of uneven brightness that may overlap, out-of-focus light
-that follows the population, dark vessels, texture, a vignette of the optics, sub-pixel brain motion, and shot noise.
-It is drawn on a periodic canvas somewhat larger than the sensor, so that motion brings in cells from outside
-and a Fourier shift is exact. The vignette belongs to the optics and does not move.
+The scene is what makes one-photon data hard: blurred somata of uneven brightness that may overlap, dim cells too deep
+to be sharp, out-of-focus light that follows the population, dark vessels, texture, a vignette of the optics, sub-pixel
+brain motion, and shot noise. It is drawn on a periodic canvas somewhat larger than the sensor, so that motion brings in
+cells from outside and a Fourier shift is exact. The vignette belongs to the optics and does not move.
 
 Conventions: axes (unit, frame) and (y, x). ``motion_px`` is how far the scene *moved*; a correction is its negative.
 """
@@ -193,7 +193,7 @@ def simulate(
     motion_px: float = 1.5,
     decay_s: float = 0.4,
     event_rate_hz: float = 0.12,
-    brightness: float = 0.10,
+    brightness: float = 0.06,
     background: float = 1.0,
     centers_px: Sequence[tuple[float, float]] | None = None,
     dtype: DTypeLike = np.uint8,
@@ -207,7 +207,8 @@ def simulate(
     frame_count, fps
         Number of frames and their rate, Hz.
     cell_count
-        Cells whose centre is within the field; cells outside it are added at the same density and belong to no truth.
+        Cells whose centre is within the field. Cells outside it at the same density, and half as many dim ones too
+        deep to be sharp, are added and belong to no truth.
     diameter_px
         Width of a soma at half height, px.
     seed
@@ -221,7 +222,7 @@ def simulate(
     brightness
         Median height of a single spike's transient as a fraction of the sensor's range.
     background
-        Multiplies the fluctuations of the out-of-focus light; 0: still.
+        Multiplies the fluctuations of the out-of-focus light and the deep cells; 0: none.
     centers_px
         (y, x) of each cell, instead of random ones.
     dtype
@@ -234,8 +235,11 @@ def simulate(
     canvas = (shape[0] + 2 * MARGIN_PX, shape[1] + 2 * MARGIN_PX)
     centers = _place_cells(rng, shape, cell_count, diameter_px, centers_px)
     stack = np.stack([_soma(rng, canvas, center + MARGIN_PX, diameter_px) for center in centers])
-    spikes = _spikes(rng, len(centers), frame_count, fps, event_rate_hz)
-    heights = full_scale * brightness * rng.lognormal(0.0, 0.35, len(centers))
+    deep = rng.uniform(0, shape, (cell_count // 2, 2)) + MARGIN_PX
+    stack = np.concatenate([stack, *(_soma(rng, canvas, center, 2.3 * diameter_px, 0.4)[None] for center in deep)])
+    spikes = _spikes(rng, len(stack), frame_count, fps, event_rate_hz)
+    heights = full_scale * brightness * rng.lognormal(0.0, 0.45, len(stack))
+    heights[len(centers) :] *= 0.4 * background
     traces = heights[:, None] * scipy.signal.lfilter([1.0], [1.0, -np.exp(-1 / (decay_s * fps))], spikes, axis=1)
 
     still = full_scale * _still_scene(rng, canvas, diameter_px)
@@ -300,7 +304,11 @@ def _place_cells(
 
 
 def _soma(
-    rng: np.random.Generator, canvas: tuple[int, int], center: NDArray[np.float64], diameter_px: float
+    rng: np.random.Generator,
+    canvas: tuple[int, int],
+    center: NDArray[np.float64],
+    diameter_px: float,
+    softness: float = 0.25,
 ) -> NDArray[np.float64]:
     """Return a blurred ellipse of peak 1 on the periodic canvas, ``diameter_px`` wide at half height."""
     ratio, angle = rng.uniform(0.8, 1.25), rng.uniform(0, np.pi)
@@ -310,7 +318,7 @@ def _soma(
     across = (-np.sin(angle) * y + np.cos(angle) * x) / np.sqrt(ratio)
     radius = np.hypot(along, across) / (diameter_px / 2)
     # A soft-edged disk: the value is one half at the radius, and the flank is as wide as optical blur makes it.
-    body = 1 / (1 + np.exp((radius - 1) / 0.25))
+    body = 1 / (1 + np.exp((radius - 1) / softness))
     return np.asarray(body / body.max())
 
 
