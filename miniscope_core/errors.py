@@ -52,6 +52,10 @@ class EntityError(MiniscopeError, ValueError):
     """An entity's fields are not valid."""
 
 
+class TableError(MiniscopeError, ValueError):
+    """A CSV file of subjects or sessions cannot be read, or one of its rows is not valid."""
+
+
 class NotFoundError(MiniscopeError, LookupError):
     """Nothing in the database has this natural key."""
 

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 import zarr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from miniscope_core.errors import ResultError
 
@@ -79,6 +79,11 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "image_pnr": ArraySpec(("y", "x"), "float32", "1", "peak-to-noise ratio of the filtered movie"),
 }
 _IMAGE: Final = "image_"
+_NEEDED: Final = (
+    *(f"footprints_{part}" for part in SPARSE_PARTS),
+    *("fluorescence", "traces", "activity", "shifts_px", "accepted", "image_template", "image_average"),
+)
+"""What every result has; the rest only where the engine defines it."""
 
 
 class ResultInfo(BaseModel):
@@ -175,9 +180,9 @@ class ResultWriter(ArrayWriter):
     """
 
     def write_footprints(self, footprints: "sp.sparray | sp.spmatrix") -> None:
-        """Write sparse footprints, (unit, height·width) over C-ordered pixels."""
-        rows = sp.csr_array(footprints)
-        rows.sort_indices()
+        """Write sparse footprints, (unit, height·width) over C-ordered pixels; the matrix given stays as it is."""
+        rows = sp.csr_array(footprints, copy=True)
+        rows.sum_duplicates()
         for part in SPARSE_PARTS:
             self.write(f"footprints_{part}", getattr(rows, part))
         self._group["footprints_indptr"].attrs["sparse_shape"] = list(rows.shape)
@@ -236,6 +241,40 @@ class ProcessingResult:
     def optional(self, name: str) -> NDArray[Any] | None:
         """Read an array whole, or return None where the engine did not define it."""
         return self.read(name) if name in self.array_names else None
+
+    def check(self, where: str) -> None:
+        """Check that every array a result needs is here, and that all have the lengths the description tells.
+
+        Reads the arrays' descriptions and the footprints' row bounds, no values.
+
+        Parameters
+        ----------
+        where
+            Where the result lies, for the message.
+
+        Raises
+        ------
+        ResultError
+            When it is incomplete or contradicts itself; it names the arrays.
+        """
+        problems = [f"{name} is missing" for name in _NEEDED if name not in self.array_names]
+        lengths = {"unit": self.unit_count, "frame": self.frame_count, "y": self.shape[0], "x": self.shape[1], "yx": 2}
+        lengths["row"] = self.unit_count + 1
+        for name in self.array_names:
+            expected = [lengths.get(axis) for axis in ARRAYS[name].axes] if name in ARRAYS else None
+            got = self.array(name).shape
+            if expected is None:
+                problems.append(f"{name} is unknown")
+            elif len(got) != len(expected) or any(w not in (None, g) for g, w in zip(got, expected, strict=True)):
+                problems.append(
+                    f"{name} has the shape {got}, expected {tuple('any' if w is None else w for w in expected)}"
+                )
+        if not problems and int(self.read("footprints_indptr")[-1]) != self.array("footprints_data").shape[0]:
+            problems.append("footprints_indptr does not end at the last weight")
+        if ("block_shifts_px" in self.array_names) != ("block_ranges_px" in self.array_names):
+            problems.append("block_shifts_px and block_ranges_px belong together")
+        if problems:
+            raise ResultError(f"Damaged result in {where}: {'; '.join(problems)}. Compute it again.")
 
     @cached_property
     def array_names(self) -> tuple[str, ...]:
@@ -363,18 +402,32 @@ def load_result(folder: str | os.PathLike[str]) -> ProcessingResult:
         raise ResultError(
             f"No finished result in {folder}: {RESULT_FILE} is missing. Did the engine end with an error?"
         )
-    return result_from(path.read_bytes(), zarr.open_group(str(folder / ARRAYS_GROUP), mode="r"), where=str(folder))
+    try:
+        group = zarr.open_group(str(folder / ARRAYS_GROUP), mode="r")
+    except (OSError, ValueError) as error:
+        raise ResultError(f"Damaged result in {folder}: {ARRAYS_GROUP} is missing or no Zarr group.") from error
+    return result_from(path.read_bytes(), group, where=str(folder))
 
 
 def result_from(description: bytes, group: "zarr.Group", where: str) -> ProcessingResult:
-    """Make a result from the bytes of its ``result.json`` and its opened group, wherever they were read."""
+    """Make a result from the bytes of its ``result.json`` and its opened group, wherever they were read.
+
+    Raises
+    ------
+    ResultError
+        When the description cannot be read or is of another format version.
+    """
     try:
-        info = ResultInfo.model_validate(json.loads(description))
-    except ValueError as error:
-        raise ResultError(f"Unreadable {RESULT_FILE} at {where}: {error}") from error
-    if info.format_version != FORMAT_VERSION:
-        raise ResultError(
-            f"Result at {where}: got format version {info.format_version}, expected {FORMAT_VERSION}. "
-            "Read it with the version of miniscope_core that wrote it."
-        )
+        fields = json.loads(description)
+        version = fields.get("format_version", FORMAT_VERSION)
+        # Asked first: a later version may have fields that this one does not know.
+        if version != FORMAT_VERSION:
+            raise ResultError(
+                f"Result at {where}: got format version {version}, expected {FORMAT_VERSION}. "
+                "Read it with the version of miniscope_core that wrote it."
+            )
+        info = ResultInfo.model_validate(fields)
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ResultError(f"Unreadable {RESULT_FILE} at {where}: {reason}. Was it edited, or cut short?") from error
     return ProcessingResult(info=info, group=group)

@@ -51,3 +51,8 @@ class Settings(BaseSettings):
         for name, value in fill.items():
             object.__setattr__(self, name, value)  # frozen for everyone else
         return self
+
+    @property
+    def jobs_dir(self) -> Path:
+        """The part of the scratch folder that is ours alone: what is in it may be cleaned up."""
+        return self.scratch_dir / "jobs"

@@ -8,9 +8,11 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import sqlalchemy as sa
 import zarr
 from numpy.typing import NDArray
-from sqlalchemy import Float, Integer
+from sqlalchemy import Boolean, Float, Integer
+from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
 from miniscope_core import models as m
@@ -28,9 +30,9 @@ from miniscope_core.models import (
     natural_select,
     parse_key,
 )
-from miniscope_core.models.types import MeasureColumn
-from miniscope_core.pipeline.published import published_result
-from miniscope_core.result import ARRAYS_GROUP, ProcessingResult
+from miniscope_core.models.types import LocalTimeColumn, MeasureColumn, UtcTimeColumn
+from miniscope_core.pipeline.published import open_published, published_result, reading
+from miniscope_core.result import ProcessingResult
 from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
 
@@ -78,6 +80,7 @@ class Workspace:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._archive = Archive.open(settings, create=False)
+        self._groups: dict[str, zarr.Group] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -117,17 +120,13 @@ class Workspace:
         EntityError
             When there is no such entity or column.
         """
-        entity = _entity(entity)
-        below = {} if key is None else _any_key(key).columns
-        statement = natural_select(entity, **{**below, **equal})
-        with self._archive.database.session() as session:
-            rows = session.execute(statement).mappings().all()
+        statement = _select(entity, key, equal)
         columns = statement.selected_columns
-        frame = pd.DataFrame([dict(row) for row in rows], columns=list(columns.keys()))
+        frame = pd.DataFrame(self._rows(statement), columns=list(columns.keys()))
         return frame.astype({column.key: dtype for column in columns if (dtype := _dtype(column.type))})
 
     def fetch1(self, entity: type[Entity] | str, key: NaturalKey | str, **equal: Any) -> dict[str, Any]:
-        """Return the one row of an entity at a natural key, as a dictionary.
+        """Return the one row of an entity at a natural key, as a dictionary; what is missing is None.
 
         Raises
         ------
@@ -136,14 +135,16 @@ class Workspace:
         EntityError
             When there are several: give the rest of the key by ``**equal``.
         """
-        rows = self.table(entity, key, **equal)
-        where = ", ".join([str(_any_key(key)), *(f"{name} {value}" for name, value in equal.items())])
-        if rows.empty:
-            raise NotFoundError(f"No {_entity(entity).__name__} at {where}.")
-        if len(rows) > 1:
-            missing = [item.label for item in natural_columns(_entity(entity)) if rows[item.label].nunique() > 1]
-            raise EntityError(f"{len(rows)} rows of {_entity(entity).__name__} at {where}: add {', '.join(missing)}.")
-        return dict(rows.iloc[0])
+        rows = self._rows(_select(entity, key, equal))
+        if len(rows) == 1:
+            return rows[0]
+        name = _entity(entity).__name__
+        where = ", ".join([str(_any_key(key)), *(f"{column} {value}" for column, value in equal.items())])
+        if not rows:
+            raise NotFoundError(f"No {name} at {where}.")
+        labels = [item.label for item in natural_columns(_entity(entity))]
+        missing = [label for label in labels if len({row[label] for row in rows}) > 1]
+        raise EntityError(f"{len(rows)} rows of {name} at {where}: add {', '.join(missing)}.")
 
     def subjects(self) -> pd.DataFrame:
         """Return the subjects."""
@@ -189,18 +190,34 @@ class Workspace:
         -------
         DataFrame
             One row a mask: ``mask_id, mask_npix, mask_center_y, mask_center_x, accepted, mask_type, snr, r_value …``.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such curation, or it was not extracted.
         """
         key = as_key(curation, CurationKey)
+        self.fetch1(m.Segmentation, key)
         masks = self.table(m.Mask, key).drop(columns=["mask_center_z", "array_row"])
         quality = self.table(m.QualityMetrics, key)
         kinds = self.table(m.MaskClassificationType, key)[["mask_id", "mask_type"]]
         decisions = self.table(m.CurationUnit, key)[["unit_id", "accepted"]].rename(columns={"unit_id": "mask_id"})
-        joined = _joined(masks, quality, m.QualityMetrics).merge(decisions, on="mask_id").merge(kinds, on="mask_id")
+        joined = _joined(masks, quality, m.QualityMetrics)
+        for more in (decisions, kinds):
+            joined = joined.merge(more, on="mask_id", validate="one_to_one")
         return joined.drop(columns=[name for name in joined.columns if str(name).startswith("array_")])
 
     def classification(self, curation: CurationKey | str, mask_id: int) -> pd.DataFrame:
-        """Return what each classification method takes a mask for."""
-        return self.table(m.MaskClassificationType, as_key(curation, CurationKey), mask_id=mask_id)
+        """Return what each classification method takes a mask for.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such mask.
+        """
+        key = as_key(curation, CurationKey)
+        self.fetch1(m.Mask, key, mask_id=mask_id)
+        return self.table(m.MaskClassificationType, key, mask_id=mask_id)
 
     # -- arrays -----------------------------------------------------------------------------------------
     def timestamps_s(self, recording: RecordingKey | str) -> NDArray[np.float64]:
@@ -237,63 +254,94 @@ class Workspace:
 
     def shifts_px(self, curation: CurationKey | str) -> NDArray[np.float32]:
         """Read the shifts of a curation's motion correction, (frame, 2) as (dy, dx): the correction applied."""
-        return self.result(as_key(curation, CurationKey)).shifts_px
+        key = as_key(curation, CurationKey)
+        with reading(self._archive, key.task):
+            return self.result(key).shifts_px
 
     def footprints(self, curation: CurationKey | str, mask_ids: Iterable[int] | None = None) -> "sp.csr_array":
-        """Read footprints, sparse (mask, height·width), C order: of all masks, or of some in the order given."""
-        every = self.result(as_key(curation, CurationKey)).footprints
-        return every if mask_ids is None else every[[int(mask) for mask in mask_ids]]
+        """Read footprints, sparse (mask, height·width), C order: of all masks by number, or of some in the order given.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such mask, or the curation was not extracted.
+        """
+        key = as_key(curation, CurationKey)
+        self.fetch1(m.Segmentation, key)
+        rows = {row["mask_id"]: row["array_row"] for row in self._rows(_select(m.Mask, key, {}))}
+        wanted = sorted(rows) if mask_ids is None else [int(mask) for mask in mask_ids]
+        unknown = [mask for mask in wanted if mask not in rows]
+        if unknown:
+            raise NotFoundError(f"No Mask at {key}, mask_id {unknown[0]}: it has {len(rows)} masks.")
+        with reading(self._archive, key.task):
+            return self.result(key).footprints[[rows[mask] for mask in wanted]]
 
     def footprint(self, curation: CurationKey | str, mask_id: int) -> NDArray[np.float32]:
         """Read the footprint of one mask, (height, width)."""
-        result = self.result(as_key(curation, CurationKey))
-        return np.asarray(result.footprints[[self._row(m.Mask, curation, mask_id)]].toarray()).reshape(result.shape)
+        key = as_key(curation, CurationKey)
+        return np.asarray(self.footprints(key, [mask_id]).toarray()).reshape(self.result(key).shape)
 
     def fluorescence(self, curation: CurationKey | str, mask_id: int) -> Trace:
         """Read a mask's fluorescence as extracted, before any denoising, against time."""
-        return self._trace(m.FluorescenceTrace, "array_pk", curation, mask_id)
+        return self._trace(m.FluorescenceTrace, "array_pk", curation, mask_id=mask_id)
 
     def denoised(self, curation: CurationKey | str, mask_id: int) -> Trace:
         """Read a mask's denoised trace against time."""
-        return self._trace(m.FluorescenceTrace, "denoised_pk", curation, mask_id)
+        return self._trace(m.FluorescenceTrace, "denoised_pk", curation, mask_id=mask_id)
 
-    def activity(self, curation: CurationKey | str, mask_id: int) -> Trace:
-        """Read a mask's deconvolved activity against time."""
-        return self._trace(m.ActivityTrace, "array_pk", curation, mask_id)
+    def activity(self, curation: CurationKey | str, mask_id: int, method: str | None = None) -> Trace:
+        """Read a mask's activity against time.
 
-    # -- how arrays are reached ---------------------------------------------------------------------------
-    def _row(self, entity: type[Entity], curation: CurationKey | str, mask_id: int) -> int:
-        row = self.fetch1(entity, as_key(curation, CurationKey), mask_id=mask_id)
-        return int(row["array_row"])
+        Parameters
+        ----------
+        curation
+            Key of an extracted curation.
+        mask_id
+            Number of the mask.
+        method
+            ``extraction_method`` of the activity, e.g. ``"cnmfe_dff"``; default: the deconvolved one.
+        """
+        which = {"array_name": "activity"} if method is None else {"extraction_method": method}
+        return self._trace(m.ActivityTrace, "array_pk", curation, mask_id=mask_id, **which)
 
-    def _trace(self, entity: type[Entity], column: str, curation: CurationKey | str, mask_id: int) -> Trace:
+    # -- how rows and arrays are reached ------------------------------------------------------------------
+    def _rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self._archive.database.session() as session:
+            return [dict(row) for row in session.execute(statement).mappings()]
+
+    def _trace(self, entity: type[Entity], column: str, curation: CurationKey | str, **equal: Any) -> Trace:
         key = as_key(curation, CurationKey)
         with self._archive.database.session() as session:
-            row = get(session, entity, **key.columns, mask_id=mask_id)
-            stored = session.get(m.StoredArray, getattr(row, column))
-            if stored is None:
-                raise NotFoundError(
-                    f"{entity.__name__} of mask {mask_id} at {key} has no {column.removesuffix('_pk')}."
-                )
-            array_row: int = row.array_row  # type: ignore[attr-defined]
-            array = self._open(session.get_one(m.Publication, stored.publication_pk), stored)
-            unit = stored.unit
+            row: Any = get(session, entity, **key.columns, **equal)
+            stored, publication = self._stored(session, row, column, f"{key}, mask_id {equal['mask_id']}")
         time_s = self.timestamps_s(key.task.recording)
-        return Trace(time_s, np.asarray(array[array_row]), unit)
+        return Trace(time_s, self._read(publication, stored, row.array_row), stored.unit)
 
     def _array(self, entity: type[Entity], key: NaturalKey, column: str) -> NDArray[Any]:
         with self._archive.database.session() as session:
-            stored = session.get(m.StoredArray, getattr(get(session, entity, **key.columns), column))
-            if stored is None:
-                raise NotFoundError(f"{entity.__name__} at {key} has no {column.removesuffix('_pk')}.")
-            publication = session.get_one(m.Publication, stored.publication_pk)
-        return np.asarray(self._open(publication, stored)[...])
+            stored, publication = self._stored(session, get(session, entity, **key.columns), column, str(key))
+        return self._read(publication, stored, ...)
 
-    def _open(self, publication: m.Publication, stored: m.StoredArray) -> "zarr.Array[Any]":
-        array = self._archive.store.open_group(publication.prefix, ARRAYS_GROUP).get(stored.name)
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"Array {stored.name} is missing in {self._archive.store.address(publication.prefix)}.")
-        return array
+    def _stored(self, session: Session, row: Entity, column: str, where: str) -> tuple[m.StoredArray, m.Publication]:
+        stored = session.get(m.StoredArray, getattr(row, column) or 0)
+        if stored is None:
+            raise NotFoundError(f"{type(row).__name__} at {where} has no {column.removesuffix('_pk')}.")
+        return stored, session.get_one(m.Publication, stored.publication_pk)
+
+    def _read(self, publication: m.Publication, stored: m.StoredArray, rows: Any) -> NDArray[Any]:
+        prefix = publication.prefix
+        if prefix not in self._groups:
+            self._groups[prefix] = open_published(self._archive, publication)
+        with self._archive.store.reading(prefix):
+            array = self._groups[prefix].get(stored.name)
+            if isinstance(array, zarr.Array):
+                return np.asarray(array[rows])
+        raise StoreError(f"Array {stored.name} is missing in {self._archive.store.address(prefix)}.")
+
+
+def _select(entity: type[Entity] | str, key: NaturalKey | str | None, equal: dict[str, Any]) -> sa.Select[Any]:
+    below = {} if key is None else _any_key(key).columns
+    return natural_select(_entity(entity), **{**below, **equal})
 
 
 def _entity(entity: type[Entity] | str) -> type[Entity]:
@@ -306,10 +354,15 @@ def _entity(entity: type[Entity] | str) -> type[Entity]:
 
 
 def _dtype(column_type: "TypeEngine[Any]") -> str | None:
-    """Return the pandas type that keeps a column's numbers numbers where some are missing."""
-    if isinstance(column_type, MeasureColumn | Float):
-        return "float64"
-    return "Int64" if isinstance(column_type, Integer) else None
+    """Return the pandas type of a column, the same whether the table is empty or values are missing."""
+    types = {
+        "float64": (MeasureColumn, Float),
+        "Int64": (Integer,),
+        "bool": (Boolean,),
+        "datetime64[us]": (LocalTimeColumn,),
+        "datetime64[us, UTC]": (UtcTimeColumn,),
+    }
+    return next((name for name, classes in types.items() if isinstance(column_type, classes)), None)
 
 
 def _any_key(key: NaturalKey | str) -> NaturalKey:

@@ -13,8 +13,8 @@ from sqlmodel import col
 from miniscope_core import models as m
 from miniscope_core.curation.policies import AcceptEngine, CurationPolicy, decide
 from miniscope_core.models import CurationKey, TaskKey, get, make
-from miniscope_core.pipeline.published import publication_of, published_result
-from miniscope_core.pipeline.rows import next_number
+from miniscope_core.pipeline.published import publication_of, published_result, reading
+from miniscope_core.pipeline.rows import lock_writers, next_number
 from miniscope_core.storage.archive import Archive
 
 _log = logging.getLogger(__name__)
@@ -62,8 +62,13 @@ def curate_processing(archive: Archive, task: TaskKey, policy: CurationPolicy = 
         known = _decided(session, task, rule)
     if known is not None:
         return known
-    accepted = decide(policy, published_result(archive, task))
+    with reading(archive, task):
+        accepted = decide(policy, published_result(archive, task))
     with archive.database.session() as session:
+        lock_writers(session)
+        known = _decided(session, task, rule)
+        if known is not None:  # by somebody else, in the meantime
+            return known
         row = _add_curation(session, task, rule)
         _add_units(session, row, accepted)
         key = CurationKey(task=task, curation_id=row.curation_id)

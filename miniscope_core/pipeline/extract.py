@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
 from miniscope_core.models import CurationKey, StoredArray, find, get, make
-from miniscope_core.pipeline.published import publication_of, published_result
-from miniscope_core.pipeline.rows import stored_arrays
+from miniscope_core.pipeline.published import publication_of, published_result, reading
+from miniscope_core.pipeline.rows import lock_writers, stored_arrays
 from miniscope_core.progress import Progress, silent
 from miniscope_core.quality.masks import MaskGeometry, classify_masks, measure_masks, skewness_and_variance
-from miniscope_core.result import ProcessingResult
+from miniscope_core.result import ProcessingResult, ResultInfo
 from miniscope_core.storage.archive import Archive
 
 _log = logging.getLogger(__name__)
@@ -73,18 +73,30 @@ def extract_traces(archive: Archive, curation: CurationKey, progress: Progress =
     """
     with archive.database.session() as session:
         row = get(session, m.Curation, **curation.columns)
-        done = find(session, m.Segmentation, **curation.columns)
-        if done is not None:
-            masks = session.scalars(select(col(m.Mask.id)).filter_by(segmentation_pk=done.id)).all()
-            return Extracted(curation, False, len(masks), f"Unchanged: {curation} was extracted already")
+        done = _extracted(session, curation)
         accepted = _accepted(session, row)
-    result = published_result(archive, curation.task)
-    measures = _measure(result, progress)
+    if done is not None:
+        return done
+    with reading(archive, curation.task):
+        result = published_result(archive, curation.task)
+        measures = _measure(result, progress)
     with archive.database.session() as session:
-        _Rows(session, curation, result).add_all(accepted, measures)
+        lock_writers(session)
+        done = _extracted(session, curation)
+        if done is not None:  # by somebody else, in the meantime
+            return done
+        _Rows(session, curation, result.info).add_all(accepted, measures)
     message = f"Extracted {curation}: {result.unit_count} masks, {int(accepted.sum())} accepted"
     _log.info(message)
     return Extracted(curation, True, result.unit_count, message)
+
+
+def _extracted(session: Session, curation: CurationKey) -> Extracted | None:
+    done = find(session, m.Segmentation, **curation.columns)
+    if done is None:
+        return None
+    masks = session.scalar(select(func.count()).where(col(m.Mask.segmentation_pk) == done.id))
+    return Extracted(curation, False, masks or 0, f"Unchanged: {curation} was extracted already")
 
 
 def _accepted(session: Session, curation: m.Curation) -> NDArray[np.bool_]:
@@ -97,10 +109,16 @@ class _Measures:
     geometry: MaskGeometry
     metrics: dict[str, NDArray[Any]]
     """(unit,) by the name of its column."""
+    shift_std_px: NDArray[np.float64]
+    """(2,), along y and x."""
+    block_ranges_px: NDArray[np.int64] | None
+    """(block, 4): y start, y stop, x start, x stop; None where the correction was rigid."""
+    block_std_px: NDArray[np.float64]
+    """(block, 2), along y and x."""
 
 
 def _measure(result: ProcessingResult, progress: Progress) -> _Measures:
-    geometry = measure_masks(result.footprints, result.shape)
+    """Read and measure everything the rows need, so that none is written when the store fails."""
     metrics = {name: values for name in _METRICS if (values := result.optional(name)) is not None}
     skewness, variance = np.empty(result.unit_count), np.empty(result.unit_count)
     fluorescence = result.array("fluorescence")
@@ -108,30 +126,41 @@ def _measure(result: ProcessingResult, progress: Progress) -> _Measures:
         units = slice(start, min(start + _UNITS_AT_ONCE, result.unit_count))
         skewness[units], variance[units] = skewness_and_variance(np.asarray(fluorescence[units]))
         progress("extraction", units.stop, result.unit_count)
-    return _Measures(geometry, metrics | {"skewness": skewness, "variance": variance})
+    ranges = result.optional("block_ranges_px")
+    blocks = range(0 if ranges is None else len(ranges))
+    return _Measures(
+        geometry=measure_masks(result.footprints, result.shape),
+        metrics=metrics | {"skewness": skewness, "variance": variance},
+        shift_std_px=_std(result.shifts_px),
+        block_ranges_px=ranges,
+        block_std_px=np.array([_std(result.array("block_shifts_px")[block]) for block in blocks]),
+    )
+
+
+def _std(shifts_px: Any) -> NDArray[np.float64]:
+    return np.asarray(np.asarray(shifts_px, np.float64).std(axis=0))
 
 
 class _Rows:
     """Adds the rows of one curation, parents before children."""
 
-    def __init__(self, session: Session, curation: CurationKey, result: ProcessingResult) -> None:
+    def __init__(self, session: Session, curation: CurationKey, info: ResultInfo) -> None:
         self._session = session
-        self._result = result
+        self._info = info
         self._curation = get(session, m.Curation, **curation.columns)
         self._arrays = stored_arrays(session, publication_of(session, curation.task))
         self._channel = get(session, m.Channel, channel=_CHANNEL)
         self._segmentation = self._flushed(make(m.Segmentation, curation_pk=self._curation.id))
 
     def add_all(self, accepted: NDArray[np.bool_], measures: _Measures) -> None:
-        self._add_motion_correction()
+        self._add_motion_correction(measures)
         masks = self._add_masks(measures.geometry)
-        self._add_classification(masks, classify_masks(measures.geometry, accepted, self._result.info.cell_diameter_px))
-        self._add_traces(masks)
+        self._add_classification(masks, classify_masks(measures.geometry, accepted, self._info.cell_diameter_px))
+        traces = self._add_fluorescence(masks)
+        self._add_activity(traces, "activity", self._info.activity_method)
+        if "dff" in self._arrays:
+            self._add_activity(traces, "dff", f"{self._info.method}_dff")
         self._add_quality(masks, measures)
-
-    def _add(self, row: m.Entity) -> m.Entity:
-        self._session.add(row)
-        return row
 
     def _flushed(self, row: m.Entity) -> Any:
         self._session.add(row)
@@ -144,59 +173,57 @@ class _Rows:
     def _optional_pk(self, name: str) -> int | None:
         return self._arrays[name].id if name in self._arrays else None
 
-    def _add_motion_correction(self) -> None:
+    def _add_motion_correction(self, measures: _Measures) -> None:
         parent = self._flushed(
             make(m.MotionCorrection, curation_pk=self._curation.id, motion_correct_channel_pk=self._channel.id)
         )
         outliers = self._optional_pk("outlier_frames")
-        if "block_shifts_px" in self._arrays:
-            self._add_blocks(parent.id, outliers)
-        else:
-            y_std, x_std = self._result.shifts_px.std(axis=0)
-            self._add(
-                make(
-                    m.RigidMotionCorrection,
-                    motion_correction_pk=parent.id,
-                    shifts_pk=self._array("shifts_px").id,
-                    outlier_frames_pk=outliers,
-                    y_std=y_std,
-                    x_std=x_std,
-                )
+        if measures.block_ranges_px is None:
+            y_std, x_std = measures.shift_std_px
+            row = make(
+                m.RigidMotionCorrection,
+                motion_correction_pk=parent.id,
+                shifts_pk=self._array("shifts_px").id,
+                outlier_frames_pk=outliers,
+                y_std=y_std,
+                x_std=x_std,
             )
+            self._session.add(row)
+        else:
+            self._add_blocks(parent.id, outliers, measures.block_ranges_px, measures.block_std_px)
         images = {column: self._optional_pk(name) for column, name in _SUMMARY_IMAGES.items()}
-        self._add(make(m.MotionCorrectionSummary, motion_correction_pk=parent.id, **images))
+        self._session.add(make(m.MotionCorrectionSummary, motion_correction_pk=parent.id, **images))
 
-    def _add_blocks(self, parent_pk: int, outliers: int | None) -> None:
-        ranges = self._result.read("block_ranges_px")
-        shifts = self._result.array("block_shifts_px")
+    def _add_blocks(
+        self, parent_pk: int, outliers: int | None, ranges: NDArray[np.int64], std_px: NDArray[np.float64]
+    ) -> None:
         parent = self._flushed(
             make(
                 m.NonRigidMotionCorrection,
                 motion_correction_pk=parent_pk,
                 outlier_frames_pk=outliers,
-                block_height=int((ranges[:, 1] - ranges[:, 0]).max()),
-                block_width=int((ranges[:, 3] - ranges[:, 2]).max()),
+                block_height=(ranges[:, 1] - ranges[:, 0]).max(),
+                block_width=(ranges[:, 3] - ranges[:, 2]).max(),
                 block_count_y=len(np.unique(ranges[:, 0])),
                 block_count_x=len(np.unique(ranges[:, 2])),
             )
         )
-        for block, (y_start, y_stop, x_start, x_stop) in enumerate(ranges):
-            y_std, x_std = np.asarray(shifts[block]).std(axis=0)
-            self._add(
-                make(
-                    m.Block,
-                    non_rigid_motion_correction_pk=parent.id,
-                    shifts_pk=self._array("block_shifts_px").id,
-                    block_id=block,
-                    array_index=block,
-                    block_y_start=y_start,
-                    block_y_stop=y_stop,
-                    block_x_start=x_start,
-                    block_x_stop=x_stop,
-                    y_std=y_std,
-                    x_std=x_std,
-                )
+        self._session.add_all(
+            make(
+                m.Block,
+                non_rigid_motion_correction_pk=parent.id,
+                shifts_pk=self._array("block_shifts_px").id,
+                block_id=block,
+                array_index=block,
+                block_y_start=y_start,
+                block_y_stop=y_stop,
+                block_x_start=x_start,
+                block_x_stop=x_stop,
+                y_std=std_px[block, 0],
+                x_std=std_px[block, 1],
             )
+            for block, (y_start, y_stop, x_start, x_stop) in enumerate(ranges)
+        )
 
     def _add_masks(self, geometry: MaskGeometry) -> list[m.Mask]:
         masks = [
@@ -211,7 +238,7 @@ class _Rows:
                 array_pk=self._array("footprints").id,
                 array_row=unit,
             )
-            for unit in range(self._result.unit_count)
+            for unit in range(self._info.unit_count)
         ]
         self._session.add_all(masks)
         self._session.flush()
@@ -221,7 +248,7 @@ class _Rows:
         method = get(
             self._session,
             m.MaskClassificationMethod,
-            mask_classification_method=f"{self._result.info.method}_default_classifier",
+            mask_classification_method=f"{self._info.method}_default_classifier",
         )
         parent = self._flushed(
             make(m.MaskClassification, segmentation_pk=self._segmentation.id, mask_classification_method_pk=method.id)
@@ -237,16 +264,12 @@ class _Rows:
             for mask, mask_type in zip(masks, types, strict=True)
         )
 
-    def _add_traces(self, masks: list[m.Mask]) -> None:
-        method = get(self._session, m.ActivityExtractionMethod, extraction_method=self._result.info.activity_method)
-        fluorescence = self._flushed(make(m.Fluorescence, curation_pk=self._curation.id))
-        activity = self._flushed(
-            make(m.Activity, curation_pk=self._curation.id, activity_extraction_method_pk=method.id)
-        )
+    def _add_fluorescence(self, masks: list[m.Mask]) -> list[m.FluorescenceTrace]:
+        parent = self._flushed(make(m.Fluorescence, curation_pk=self._curation.id))
         traces = [
             make(
                 m.FluorescenceTrace,
-                fluorescence_pk=fluorescence.id,
+                fluorescence_pk=parent.id,
                 mask_pk=mask.id,
                 fluorescence_channel_pk=self._channel.id,
                 array_pk=self._array("fluorescence").id,
@@ -258,14 +281,20 @@ class _Rows:
         ]
         self._session.add_all(traces)
         self._session.flush()
+        return traces
+
+    def _add_activity(self, traces: list[m.FluorescenceTrace], array: str, method: str) -> None:
+        row = get(self._session, m.ActivityExtractionMethod, extraction_method=method)
+        parent = self._flushed(make(m.Activity, curation_pk=self._curation.id, activity_extraction_method_pk=row.id))
+        stored = self._array(array)
         self._session.add_all(
             make(
                 m.ActivityTrace,
-                activity_pk=activity.id,
+                activity_pk=parent.id,
                 fluorescence_trace_pk=trace.id,
-                array_pk=self._array("activity").id,
+                array_pk=stored.id,
                 array_row=trace.array_row,
-                unit=self._array("activity").unit,
+                unit=stored.unit,
             )
             for trace in traces
         )

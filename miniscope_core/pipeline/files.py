@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from miniscope_core.errors import RecordingNotFoundError
+from miniscope_core.errors import RecordingError, RecordingNotFoundError
 from miniscope_core.progress import Progress, silent
 from miniscope_core.storage.store import file_sha256
 
@@ -24,6 +24,8 @@ class FileDigest:
 def path_below_roots(path: Path, roots: Sequence[Path]) -> str:
     """Return how the database names a path: relative to the first root that holds it, else absolute.
 
+    A name that an earlier root holds too would be found there, so such a path is absolute as well.
+
     Parameters
     ----------
     path
@@ -32,10 +34,29 @@ def path_below_roots(path: Path, roots: Sequence[Path]) -> str:
         ``MINISCOPE_RAW_ROOTS``, in order.
     """
     path = Path(os.path.abspath(path))
+    root = root_of(path, roots)
+    return path.as_posix() if root is None else path.relative_to(root).as_posix()
+
+
+def root_of(path: Path, roots: Sequence[Path]) -> Path | None:
+    """Return the first root below which a path is found again by its relative name, or None."""
+    path = Path(os.path.abspath(path))
     for root in roots:
         if path.is_relative_to(root):
-            return path.relative_to(root).as_posix()
-    return path.as_posix()
+            name = path.relative_to(root)
+            if next((one / name for one in roots if (one / name).exists()), path) == path:
+                return root
+    return None
+
+
+def names_below_roots(path: Path, roots: Sequence[Path]) -> list[str]:
+    """Return every name that the database may have for a path: relative to a root, or absolute.
+
+    Which of them it has depends on the roots that were set when it was recorded.
+    """
+    path = Path(os.path.abspath(path))
+    relative = [path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)]
+    return [*dict.fromkeys(relative), path.as_posix()]
 
 
 def find_below_roots(name: str, roots: Sequence[Path]) -> Path:
@@ -74,14 +95,26 @@ def digest_files(paths: Iterable[Path], workers: int = 1, progress: Progress = s
     -------
     list of FileDigest
         In the order of ``paths``.
+
+    Raises
+    ------
+    RecordingError
+        When a file cannot be read.
     """
     paths = list(paths)
-    digests = []
+    digests: list[FileDigest] = []
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        for path, sha256 in zip(paths, pool.map(file_sha256, paths), strict=True):
-            digests.append(FileDigest(path, path.stat().st_size, sha256))
+        for digest in pool.map(_digest, paths):
+            digests.append(digest)
             progress("checksums", len(digests), len(paths))
     return digests
+
+
+def _digest(path: Path) -> FileDigest:
+    try:
+        return FileDigest(path, path.stat().st_size, file_sha256(path))
+    except OSError as error:
+        raise RecordingError(f"File {path} cannot be read: {error.strerror}. Check the disk and the rights.") from error
 
 
 def content_digest(folder: Path, digests: Iterable[FileDigest]) -> str:

@@ -4,24 +4,25 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
-from miniscope_core.errors import ConflictError, MetadataError
-from miniscope_core.io import find_recordings, open_recording
+from miniscope_core.errors import ConflictError, MetadataError, StoreError
+from miniscope_core.io import find_recording, open_recording
 from miniscope_core.io.recording import Recording
-from miniscope_core.models import FileRole, RecordingKey, as_key, describe_key, find, get, make
-from miniscope_core.pipeline.files import FileDigest, content_digest, digest_files, path_below_roots
+from miniscope_core.models import FileRole, RecordingKey, SessionKey, find, get, make, natural_select
+from miniscope_core.pipeline.files import FileDigest, content_digest, digest_files, path_below_roots, root_of
+from miniscope_core.pipeline.originals import GIVEN, find_ingested, open_ingested, recording_key
 from miniscope_core.pipeline.requests import IngestOptions
-from miniscope_core.pipeline.rows import find_or_add, next_number, stored_arrays
+from miniscope_core.pipeline.rows import find_or_add, lock_writers, missing_values, next_number, stored_arrays
 from miniscope_core.progress import Progress, silent
 from miniscope_core.result import ArrayWriter
 from miniscope_core.storage.archive import Archive
@@ -39,6 +40,17 @@ class Ingested:
     changed: bool
     """False when the same files were there already and nothing was written."""
     message: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder that was read and may be recorded; nothing is written yet."""
+
+    opened: Recording
+    digests: list[FileDigest]
+    digest: str
+    session: SessionKey
+    options: IngestOptions
 
 
 def ingest_recording(
@@ -68,175 +80,218 @@ def ingest_recording(
         When the folder is broken or its facts are not enough; nothing is written.
     ConflictError
         When the folder, or this key, was ingested with other files; nothing is overwritten.
+    DatabaseError, StoreError
+        When one of them is away or cannot be written; nothing is written to either.
     """
-    folder = _recording_folder(Path(folder).expanduser())
-    directory = path_below_roots(folder, archive.settings.raw_roots)
+    ready = prepare_recording(archive, folder, options, progress)
+    return ready if isinstance(ready, Ingested) else record(archive, ready, progress)
+
+
+def prepare_recording(
+    archive: Archive, folder: Path, options: IngestOptions, progress: Progress
+) -> Prepared | Ingested:
+    """Do everything of :func:`ingest_recording` but write: read, count, digest, and refuse what conflicts.
+
+    Returns
+    -------
+    Prepared or Ingested
+        What :func:`record` takes, or, where the same files were ingested before, what there is.
+    """
+    folder = find_recording(folder)
     with archive.database.session() as session:
-        known = _known_recording(session, directory)
-        counts = {} if known is None else frame_counts(session, known)
-    workers = archive.settings.workers
-    opened = open_recording(
-        folder, clock=options.clock, fps=options.fps, frame_counts=counts, progress=progress, workers=workers
-    )
-    digests = digest_files([*(file.path for file in opened.files), *opened.side_files], workers, progress)
-    digest = content_digest(opened.directory, digests)
+        known = find_ingested(session, folder, archive.settings.raw_roots)
     if known is not None:
-        return _unchanged_or_conflict(archive, known, opened.directory, digests, options)
+        return _unchanged(archive, known, options, progress)
+    # Reading takes long: what would fail at its end fails before.
+    archive.database.check()
+    archive.store.check()
+    workers = archive.settings.workers
+    opened = open_recording(folder, clock=options.clock, fps=options.fps, progress=progress, workers=workers)
+    start = _session_key(opened, options)
+    digests = digest_files([*(file.path for file in opened.files), *opened.side_files], workers, progress)
+    ready = Prepared(opened, digests, content_digest(opened.directory, digests), start, options)
     with archive.database.session() as session:
-        _refuse_conflicts(session, opened, options, digest)
+        _refuse_conflicts(session, ready)
+    return ready
+
+
+def record(archive: Archive, ready: Prepared, progress: Progress = silent) -> Ingested:
+    """Write a prepared recording: its arrays to the store, then all its rows in one commit.
+
+    Raises
+    ------
+    ConflictError
+        When somebody else recorded the same in the meantime.
+    DatabaseError, StoreError
+        As :func:`ingest_recording`.
+    """
+    opened = ready.opened
     with (
-        _arrays_folder(opened) as arrays,
+        _arrays_folder(archive, opened) as arrays,
         publishing(archive.database, archive.store, arrays, "recording", progress) as (session, publication),
     ):
-        row = _add_recording(session, opened, options, archive.settings.raw_roots)
-        info = _add_info(session, row, opened, digest)
-        _add_files(session, archive, info, opened, digests)
+        lock_writers(session)
+        _refuse_conflicts(session, ready)
+        paths = _Paths(archive, opened)
+        row = _add_recording(session, ready, paths)
+        _add_files(session, _add_info(session, row, ready), ready, paths)
         _add_companions(session, row, opened, publication)
-        key = _key(session, row)
-    _log.info("Ingested %s from %s", key, folder)
-    return Ingested(key, True, f"Ingested {key}: {opened.frame_count} frames at {opened.fps:.4g} Hz from {folder}")
+        key = recording_key(session, row)
+    message = f"Ingested {key}: {opened.frame_count} frames at {opened.fps:.4g} Hz from {opened.directory}"
+    _log.info(message)
+    return Ingested(key, True, message)
 
 
-def _recording_folder(folder: Path) -> Path:
-    """Return the one recording below a session's folder; of none or several, opening says what is wrong."""
-    found = find_recordings(folder)
-    return found[0] if len(found) == 1 else folder
-
-
-def _key(session: Session, row: m.Recording) -> RecordingKey:
-    return as_key(describe_key(row, session), RecordingKey)
-
-
-def _known_recording(session: Session, directory: str) -> RecordingKey | None:
-    row = session.scalars(select(m.Recording).filter_by(recording_directory=directory)).first()
-    return None if row is None else _key(session, row)
-
-
-def frame_counts(session: Session, key: RecordingKey) -> dict[str, int]:
-    """Return the decoded frames of each video file of an ingested recording, by the file's name in its folder.
-
-    Counting frames means decoding them; once the digests say that a file is the same, its count is too.
-    """
-    return {name: row.nframes for name, row in _files_by_name(session, key).items() if row.nframes is not None}
-
-
-def changed_files(session: Session, key: RecordingKey, folder: Path, digests: list[FileDigest]) -> list[str]:
-    """Return the names of files that are not what was ingested: changed, missing or new."""
-    before = {name: row.sha256 for name, row in _files_by_name(session, key).items()}
-    now = {os.path.relpath(file.path, folder): file.sha256 for file in digests}
-    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-
-
-def _files_by_name(session: Session, key: RecordingKey) -> dict[str, m.RecordingFile]:
-    """Return the files by their path from the recording's folder: the session's metadata lie beside it."""
-    directory = get(session, m.Recording, **key.columns).recording_directory
-    info = get(session, m.RecordingInfo, **key.columns)
-    rows = session.scalars(select(m.RecordingFile).filter_by(recording_info_pk=info.id))
-    return {os.path.relpath(row.file_path, directory): row for row in rows}
-
-
-def _unchanged_or_conflict(
-    archive: Archive, known: RecordingKey, folder: Path, digests: list[FileDigest], options: IngestOptions
-) -> Ingested:
+# -- what is there already --------------------------------------------------------------------------------
+def _unchanged(archive: Archive, known: RecordingKey, options: IngestOptions, progress: Progress) -> Ingested:
+    opened = open_ingested(archive, known, progress)
     with archive.database.session() as session:
-        changed = changed_files(session, known, folder, digests)
-    if changed:
-        raise ConflictError(
-            f"Files of {known} changed since they were ingested: {', '.join(changed[:5])}. Nothing was overwritten: "
-            "restore them, or ingest the new files from a folder of their own."
-        )
-    for field in ("subject", "session_datetime", "recording_id"):
-        given, expected = getattr(options, field), getattr(known, field)
-        if given is not None and given != expected:
+        _refuse_other_options(session, known, options)
+    count = len(opened.files) + len(opened.side_files)
+    return Ingested(known, False, f"Unchanged: {known} was ingested already, with the same {count} files")
+
+
+def _refuse_other_options(session: Session, known: RecordingKey, options: IngestOptions) -> None:
+    """Refuse options that a recorded folder does not have: they would silently do nothing."""
+    recorded: dict[str, Any] = dict(known.columns)
+    recorded |= _one(session, m.Session, SessionKey(**{k: v for k, v in known.columns.items() if k != "recording_id"}))
+    recorded |= _one(session, m.Recording, known)
+    place = find(session, m.RecordingLocation, **known.columns)
+    if place is not None:
+        recorded["location"] = session.get_one(
+            m.AnatomicalLocation, place.anatomical_location_pk
+        ).anatomical_description
+    info = get(session, m.RecordingInfo, **known.columns)
+    recorded["fps"] = info.fps if info.clock_report.get("source") == GIVEN else "that of the frame clock"
+    people = natural_select(m.SessionExperimenter, **known.parent.columns)
+    recorded["experimenter"] = [row["user"] for row in session.execute(people).mappings()]
+    for name, value in options.model_dump(exclude={"clock"}).items():
+        same = value in recorded[name] if name == "experimenter" else value == recorded.get(name)
+        if value not in (None, "") and not same:
             raise ConflictError(
-                f"This folder is ingested already as {known}: got {field} {given}, expected {expected}. "
-                "Nothing was overwritten."
+                f"This folder is ingested already as {known}: got {name} {str(value)!r}, "
+                f"expected {str(recorded.get(name))!r}. Nothing was overwritten."
             )
-    return Ingested(known, False, f"Unchanged: {known} was ingested already, with the same {len(digests)} files")
 
 
-def _refuse_conflicts(session: Session, opened: Recording, options: IngestOptions, digest: str) -> None:
-    twin = session.scalars(select(m.RecordingInfo).filter_by(content_digest=digest)).first()
+def _one(session: Session, entity: type[m.Entity], key: m.NaturalKey) -> dict[str, Any]:
+    return dict(session.execute(natural_select(entity, **key.columns)).mappings().one())
+
+
+def _refuse_conflicts(session: Session, ready: Prepared) -> None:
+    directory, options = ready.opened.directory, ready.options
+    twin = session.scalars(select(m.RecordingInfo).filter_by(content_digest=ready.digest)).first()
     if twin is not None:
         row = session.get_one(m.Recording, twin.recording_pk)
         raise ConflictError(
-            f"The same files as in {opened.directory} are ingested already as {_key(session, row)} "
+            f"The same files as in {directory} are ingested already as {recording_key(session, row)} "
             f"from {row.recording_directory}. Nothing was added; if the data moved, set MINISCOPE_RAW_ROOTS."
         )
-    subject, start = _subject_name(opened, options), _session_start(opened, options)
+    _session_gaps(session, ready)
     if options.recording_id is None:
         return
-    key = as_key(f"{subject}/{start.isoformat()}/{options.recording_id}", RecordingKey)
+    key = RecordingKey(**ready.session.columns, recording_id=options.recording_id)
     if find(session, m.Recording, **key.columns) is not None:
         raise ConflictError(
-            f"Recording {key} is ingested already from another folder than {opened.directory}. "
+            f"Recording {key} is ingested already from another folder than {directory}. "
             "Nothing was overwritten: choose another recording id."
         )
 
 
-def _subject_name(opened: Recording, options: IngestOptions) -> str:
-    name = options.subject or opened.metadata.animal_name
-    if not name:
+def _session_gaps(session: Session, ready: Prepared) -> dict[str, Any]:
+    """Return what the options tell of a session that is there and does not know it yet."""
+    given = {"session_note": ready.options.session_note, "project": ready.options.project}
+    rows = session.execute(natural_select(m.Session, **ready.session.columns)).mappings().all()
+    return missing_values(f"Session {ready.session}", dict(rows[0]), given) if rows else {}
+
+
+def _session_key(opened: Recording, options: IngestOptions) -> SessionKey:
+    subject = options.subject or opened.metadata.animal_name
+    if not subject:
         raise MetadataError(
             f"Subject unknown at {opened.directory}: the metadata name no animal. Pass subject= (--subject NAME)."
         )
-    return name
-
-
-def _session_start(opened: Recording, options: IngestOptions) -> datetime:
     start = options.session_datetime or opened.metadata.recording_datetime
     if start is None:
         raise MetadataError(
             f"Session time unknown at {opened.directory}: the metadata hold no start time. "
             "Pass session_datetime= (--session-datetime 2021-01-01T00:00:01, local time at the rig)."
         )
-    return start.replace(microsecond=0)
+    try:
+        return SessionKey(subject=subject, session_datetime=start.replace(microsecond=0))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise MetadataError(
+            f"Subject {subject!r} at {opened.directory} cannot be part of a key: {reason}. "
+            "Pass subject= (--subject NAME)."
+        ) from error
 
 
+# -- writing ------------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def _arrays_folder(opened: Recording) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="miniscope-ingest-") as scratch:
-        writer = ArrayWriter(Path(scratch) / "recording")
+def _arrays_folder(archive: Archive, opened: Recording) -> Iterator[Path]:
+    jobs = archive.settings.jobs_dir
+    try:
+        jobs.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix="ingest-", dir=jobs, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StoreError(
+            f"Scratch folder {jobs} cannot be written: {error.strerror}. Set MINISCOPE_SCRATCH_DIR."
+        ) from error
+    with scratch as folder:
+        writer = ArrayWriter(Path(folder) / "recording")
         writer.write("timestamps_s", opened.timestamps_s)
         if opened.head_orientation is not None:
             writer.write("head_orientation", opened.head_orientation)
         yield writer.folder
 
 
-def _top(opened: Recording) -> Path:
-    """Return the session's folder: the one that holds everything that was read."""
-    folders = [opened.directory, *(path.parent for path in opened.side_files)]
-    return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+class _Paths:
+    """Names the paths of one recording, all of them from the same root, or all of them absolute."""
+
+    def __init__(self, archive: Archive, opened: Recording) -> None:
+        folders = [opened.directory, *(path.parent for path in opened.side_files)]
+        self.top: Final = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+        """The session's folder: the one that holds everything that was read."""
+        root = root_of(self.top, archive.settings.raw_roots)
+        self._roots = [] if root is None else [root]
+
+    def name(self, path: Path) -> str:
+        return path_below_roots(path, self._roots)
 
 
-def _add_session(session: Session, opened: Recording, options: IngestOptions, roots: Sequence[Path]) -> m.Session:
-    subject = find_or_add(session, m.Subject, subject=_subject_name(opened, options))
-    values: dict[str, object] = {"session_note": options.session_note}
-    if options.project:
-        values["project_pk"] = find_or_add(session, m.Project, project=options.project).id
+def _add_session(session: Session, ready: Prepared, paths: _Paths) -> m.Session:
+    options = ready.options
+    gaps = _session_gaps(session, ready)
+    subject = find_or_add(session, m.Subject, subject=ready.session.subject)
     row = find_or_add(
-        session, m.Session, subject_pk=subject.id, session_datetime=_session_start(opened, options), defaults=values
+        session,
+        m.Session,
+        subject_pk=subject.id,
+        session_datetime=ready.session.session_datetime,
+        defaults={"session_note": options.session_note},
     )
-    find_or_add(
-        session, m.SessionDirectory, session_pk=row.id, defaults={"session_dir": path_below_roots(_top(opened), roots)}
-    )
-    experimenter = options.experimenter or opened.metadata.researcher_name
+    if "session_note" in gaps:
+        row.session_note = gaps["session_note"]
+    if options.project:
+        row.project_pk = find_or_add(session, m.Project, project=options.project).id
+    find_or_add(session, m.SessionDirectory, session_pk=row.id, defaults={"session_dir": paths.name(paths.top)})
+    experimenter = options.experimenter or ready.opened.metadata.researcher_name
     if experimenter:
         user = find_or_add(session, m.User, user=experimenter)
         find_or_add(session, m.SessionExperimenter, session_pk=row.id, user_pk=user.id)
     return row
 
 
-def _add_recording(session: Session, opened: Recording, options: IngestOptions, roots: Sequence[Path]) -> m.Recording:
-    meta = opened.metadata
-    parent = _add_session(session, opened, options, roots)
+def _add_recording(session: Session, ready: Prepared, paths: _Paths) -> m.Recording:
+    meta, options = ready.opened.metadata, ready.options
+    parent = _add_session(session, ready, paths)
     device = find_or_add(
         session,
         m.Device,
         device=meta.device_name or meta.device_type or f"{meta.acquisition_software} device",
         defaults={"modality": "Calcium imaging", "description": meta.device_type or ""},
     )
-    software = find_or_add(session, m.AcquisitionSoftware, acquisition_software=meta.acquisition_software)
     number = options.recording_id
     if number is None:
         number = next_number(session, m.Recording.recording_id, col(m.Recording.session_pk) == parent.id)
@@ -244,10 +299,10 @@ def _add_recording(session: Session, opened: Recording, options: IngestOptions, 
         m.Recording,
         session_pk=parent.id,
         recording_id=number,
-        recording_directory=path_below_roots(opened.directory, roots),
+        recording_directory=paths.name(ready.opened.directory),
         recording_notes=options.recording_notes,
         device_pk=device.id,
-        acquisition_software_pk=software.id,
+        acquisition_software_pk=get(session, m.AcquisitionSoftware, acquisition_software=meta.acquisition_software).id,
     )
     session.add(row)
     session.flush()
@@ -258,18 +313,17 @@ def _add_recording(session: Session, opened: Recording, options: IngestOptions, 
 
 
 def _location(session: Session, description: str) -> m.AnatomicalLocation:
-    same = select(m.AnatomicalLocation).filter_by(anatomical_description=description)
-    row = session.scalars(same).first()
-    if row is None:
-        number = next_number(session, m.AnatomicalLocation.recording_location_id)
-        row = make(m.AnatomicalLocation, recording_location_id=number, anatomical_description=description)
-        session.add(row)
-        session.flush()
-    return row
+    number = next_number(session, m.AnatomicalLocation.recording_location_id)
+    return find_or_add(
+        session,
+        m.AnatomicalLocation,
+        anatomical_description=description,
+        defaults={"recording_location_id": number},
+    )
 
 
-def _add_info(session: Session, row: m.Recording, opened: Recording, digest: str) -> m.RecordingInfo:
-    meta = opened.metadata
+def _add_info(session: Session, row: m.Recording, ready: Prepared) -> m.RecordingInfo:
+    opened, meta = ready.opened, ready.opened.metadata
     info = make(
         m.RecordingInfo,
         recording_pk=row.id,
@@ -286,25 +340,23 @@ def _add_info(session: Session, row: m.Recording, opened: Recording, digest: str
         recording_duration=opened.duration_s,
         dropped_frames=opened.clock.dropped,
         clock_report=opened.clock.model_dump(mode="json") | {"metadata_warnings": list(meta.warnings)},
-        content_digest=digest,
+        content_digest=ready.digest,
     )
     session.add(info)
     session.flush()
     return info
 
 
-def _add_files(
-    session: Session, archive: Archive, info: m.RecordingInfo, opened: Recording, digests: list[FileDigest]
-) -> None:
-    counts = {file.path: file.frame_count for file in opened.files}
-    for number, file in enumerate(digests):
+def _add_files(session: Session, info: m.RecordingInfo, ready: Prepared, paths: _Paths) -> None:
+    counts = {file.path: file.frame_count for file in ready.opened.files}
+    for number, file in enumerate(ready.digests):
         session.add(
             make(
                 m.RecordingFile,
                 recording_info_pk=info.id,
                 file_id=number,
-                file_path=path_below_roots(file.path, archive.settings.raw_roots),
-                role=_role(file.path, opened),
+                file_path=paths.name(file.path),
+                role=_role(file.path, ready.opened),
                 nframes=counts.get(file.path),
                 sha256=file.sha256,
                 nbytes=file.nbytes,

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +13,31 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from miniscope_core import models as m
 from miniscope_core.engines.base import Resources
-from miniscope_core.errors import ConflictError, MiniscopeError, NotFoundError, ParameterError, ResultError
-from miniscope_core.io import open_recording
+from miniscope_core.errors import ConflictError, EngineError, MiniscopeError, NotFoundError, ParameterError, ResultError
 from miniscope_core.io.recording import Recording
-from miniscope_core.models import RecordingKey, TaskKey, TaskMode, find, get, make, param_set_hash
+from miniscope_core.models import (
+    RecordingKey,
+    TaskKey,
+    TaskMode,
+    as_key,
+    describe_key,
+    find,
+    get,
+    make,
+    param_set_hash,
+)
 from miniscope_core.models.parameters import CnmfeParameters, Parameters
 from miniscope_core.pipeline.engines import engine_for, validate_parameters
-from miniscope_core.pipeline.files import content_digest, digest_files, find_below_roots
-from miniscope_core.pipeline.ingest import changed_files, frame_counts
+from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.provenance import provenance
-from miniscope_core.pipeline.rows import find_or_add, next_number
+from miniscope_core.pipeline.rows import find_or_add, lock_writers, next_number
 from miniscope_core.progress import Progress, silent
-from miniscope_core.result import RESULT_FILE, ProcessingResult, load_result
+from miniscope_core.result import ProcessingResult, load_result
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.claims import Claim
 from miniscope_core.storage.publish import publishing
@@ -84,6 +94,7 @@ def add_parameter_set(
     """
     digest = param_set_hash(dict(params))
     with archive.database.session() as session:
+        lock_writers(session)
         method_row = get(session, m.ProcessingMethod, processing_method=method)
         same = session.scalars(
             select(m.ProcessingParamSet).filter_by(processing_method_pk=method_row.id, param_set_hash=digest)
@@ -94,7 +105,10 @@ def add_parameter_set(
             return same.paramset_id
         number = next_number(session, m.ProcessingParamSet.paramset_id) if paramset_id is None else paramset_id
         if find(session, m.ProcessingParamSet, paramset_id=number) is not None:
-            raise ConflictError(f"Parameter set {number} is there already with other values; nothing was overwritten.")
+            raise ConflictError(
+                f"Parameter set {number} is there already with other values or of another method: "
+                "nothing was overwritten. Leave the number out to get the next free one."
+            )
         session.add(
             make(
                 m.ProcessingParamSet,
@@ -157,10 +171,15 @@ def add_task(
     ------
     NotFoundError
         When there is no such recording or parameter set.
+    ParameterError
+        When there is nothing to load.
     ConflictError
         When the task is there already with another mode or folder.
     """
+    if task_mode is TaskMode.LOAD and not output_dir:
+        raise ParameterError(f"Task {recording}/{paramset_id} loads a result: name its folder by output_dir=.")
     with archive.database.session() as session:
+        lock_writers(session)
         info = get(session, m.RecordingInfo, **recording.columns)
         paramset = get(session, m.ProcessingParamSet, paramset_id=paramset_id)
         task = find_or_add(
@@ -204,13 +223,11 @@ class _Job:
     task_pk: int
     mode: TaskMode
     output_dir: str
-    directory: str
     method: str
     params: dict[str, Any]
     content_digest: str
-    clock_frames: int
-    nominal_fps: float | None
-    frame_counts: dict[str, int]
+    frame_count: int
+    shape: tuple[int, int]
 
     @property
     def recording(self) -> RecordingKey:
@@ -253,17 +270,18 @@ def process_recording(archive: Archive, task: TaskKey, progress: Progress = sile
         return done
     with archive.database.session() as session:
         job = _read_job(session, task)
-    with Claim(archive.database, job.task_pk) as claim, _recorded_failure(archive, job):
+    with Claim(archive.database, job.task_pk) as claim, _noted_failure(claim):
         # Somebody may have finished between the first look and the claim.
         done = _finished(archive, task)
         if done is not None:
             return done
         folder, result = _load(archive, job) if job.mode is TaskMode.LOAD else _compute(archive, job, progress)
+        _refuse_other_recording(job, folder, result)
+        accepted = int(result.accepted.sum())
         claim.ensure_held()
-        _publish(archive, job, folder, result, progress)
+        _publish(archive, job, claim, folder, result, progress)
     if job.mode is TaskMode.TRIGGER:
         shutil.rmtree(folder.parent, ignore_errors=True)
-    accepted = int(result.accepted.sum())
     message = f"Processed {task}: {result.unit_count} units, {accepted} accepted"
     _log.info(message)
     return Processed(task, True, result.unit_count, accepted, message)
@@ -281,7 +299,6 @@ def _finished(archive: Archive, task: TaskKey) -> Processed | None:
 
 def _read_job(session: Session, key: TaskKey) -> _Job:
     task = get(session, m.ProcessingTask, **key.columns)
-    recording = get(session, m.Recording, **key.recording.columns)
     info = get(session, m.RecordingInfo, **key.recording.columns)
     paramset = session.get_one(m.ProcessingParamSet, task.paramset_pk)
     method = session.get_one(m.ProcessingMethod, paramset.processing_method_pk)
@@ -292,68 +309,72 @@ def _read_job(session: Session, key: TaskKey) -> _Job:
         task_pk=task.id,
         mode=task.task_mode,
         output_dir=task.processing_output_dir,
-        directory=recording.recording_directory,
         method=method.processing_method,
         params=paramset.params,
         content_digest=info.content_digest,
-        clock_frames=info.nframes,
-        nominal_fps=info.fps if info.clock_report.get("source") == "given" else None,
-        frame_counts=frame_counts(session, key.recording),
+        frame_count=info.nframes,
+        shape=(info.px_height, info.px_width),
     )
 
 
 @contextmanager
-def _recorded_failure(archive: Archive, job: _Job) -> Iterator[None]:
+def _noted_failure(claim: Claim) -> Iterator[None]:
     """Keep the message of a failure in the task's row, where ``status`` shows it."""
     try:
         yield
     except MiniscopeError as error:
-        _set_error(archive, job, str(error))
+        claim.note_error(str(error))
         raise
-    else:
-        _set_error(archive, job, None)
-
-
-def _set_error(archive: Archive, job: _Job, message: str | None) -> None:
-    with archive.database.session() as session:
-        session.get_one(m.ProcessingTask, job.task_pk).error = message
-
-
-def _open(archive: Archive, job: _Job, progress: Progress) -> Recording:
-    """Open the files of an ingested recording and make sure that they are still what was ingested."""
-    folder = find_below_roots(job.directory, archive.settings.raw_roots)
-    workers = archive.settings.workers
-    # How the clock was joined was decided, and recorded, when the recording was ingested.
-    recording = open_recording(
-        folder, clock="report", fps=job.nominal_fps, frame_counts=job.frame_counts, workers=workers
-    )
-    digests = digest_files([*(file.path for file in recording.files), *recording.side_files], workers, progress)
-    if content_digest(recording.directory, digests) != job.content_digest:
-        with archive.database.session() as session:
-            changed = changed_files(session, job.recording, recording.directory, digests)
-        raise ConflictError(
-            f"Files of {job.recording} are not those that were ingested: {', '.join(changed[:5])} in {folder}. "
-            "Restore them; nothing was computed."
-        )
-    return recording
+    except Exception as error:
+        claim.note_error(f"{type(error).__name__}: {error}")
+        raise
 
 
 def _job_folder(archive: Archive, job: _Job) -> Path:
     """Return the scratch folder of exactly this computation: same files, same parameters, same code."""
     parts = [str(job.key), job.content_digest, job.method, json.dumps(job.params, sort_keys=True, default=str)]
     parts.append(json.dumps(provenance()["packages"], sort_keys=True))
-    return archive.settings.scratch_dir / "jobs" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return archive.settings.jobs_dir / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def claimed_folders(archive: Archive) -> set[Path]:
+    """Return the scratch folders of the tasks that somebody claims, computing or dead."""
+    with archive.database.session() as session:
+        rows = session.scalars(select(m.ProcessingTask).where(col(m.ProcessingTask.claimed_by).is_not(None))).all()
+        keys = [as_key(describe_key(row, session), TaskKey) for row in rows]
+        return {_job_folder(archive, _read_job(session, key)) for key in keys}
 
 
 def _compute(archive: Archive, job: _Job, progress: Progress) -> tuple[Path, ProcessingResult]:
     parameters = validate_parameters(job.method, job.params)
+    # An engine takes long: what would fail at its end fails before.
+    archive.store.check()
     folder = _job_folder(archive, job) / "result"
-    if (folder / RESULT_FILE).is_file():
-        _log.info("Found the finished result of an earlier attempt in %s: publishing it", folder)
-        return folder, load_result(folder)
-    recording = _open(archive, job, progress)
-    result = compute(recording, parameters, folder, archive.settings.workers, archive.settings.memory_limit, progress)
-    return folder, result
+    earlier = _earlier_result(folder)
+    if earlier is not None:
+        return folder, earlier
+    recording = open_ingested(archive, job.recording, progress)
+    settings = archive.settings
+    try:
+        return folder, compute(recording, parameters, folder, settings.workers, settings.memory_limit, progress)
+    finally:
+        with suppress(OSError):
+            folder.parent.rmdir()  # stays where it holds a result
+
+
+def _earlier_result(folder: Path) -> ProcessingResult | None:
+    """Return what an earlier attempt finished and could not publish."""
+    if not folder.exists():
+        return None
+    try:
+        result = load_result(folder)
+        result.check(str(folder))
+    except ResultError as error:
+        _log.warning("Removing what an earlier attempt left: %s", error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    _log.info("Found the finished result of an earlier attempt in %s: publishing it", folder)
+    return result
 
 
 def compute(
@@ -373,8 +394,7 @@ def compute(
     parameters
         Of the engine to run.
     output_dir
-        Where the result shall lie; what an attempt that failed left there is removed first. Scratch files are
-        made beside it and removed.
+        Where the result shall lie, empty or absent. Scratch files are made beside it and removed, whatever comes.
     workers, memory_limit_bytes
         What the engine may use.
     progress
@@ -383,22 +403,30 @@ def compute(
     Raises
     ------
     EngineError, ParameterError
-        As the engine says.
+        As the engine says; also when the disk is full or a folder cannot be written.
     ResultError
-        When ``output_dir`` holds something that is no unfinished result.
+        When ``output_dir`` holds something.
     """
     refuse_occupied(output_dir)
+    engine = engine_for(parameters.method)
     scratch = output_dir.parent / f".{output_dir.name}.scratch"
     partial = output_dir.parent / f".{output_dir.name}.partial"
-    for leftover in (scratch, partial):
-        shutil.rmtree(leftover, ignore_errors=True)
-    scratch.mkdir(parents=True)
     try:
+        for leftover in (scratch, partial):
+            shutil.rmtree(leftover, ignore_errors=True)
+        scratch.mkdir(parents=True)
         resources = Resources(scratch, workers, memory_limit_bytes)
-        engine_for(parameters.method).run(recording, parameters, partial, progress, resources)
+        engine.run(recording, parameters, partial, progress, resources).check(str(partial))
         if output_dir.exists():
             output_dir.rmdir()
         partial.rename(output_dir)
+    except MiniscopeError:
+        raise
+    except OSError as error:
+        raise EngineError(
+            f"Result of {recording.directory} cannot be written below {output_dir.parent}: "
+            f"{error.strerror or error}. Free some space, check the rights, or set MINISCOPE_SCRATCH_DIR."
+        ) from error
     finally:
         for leftover in (scratch, partial):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -420,17 +448,34 @@ def refuse_occupied(output_dir: Path) -> None:
 def _load(archive: Archive, job: _Job) -> tuple[Path, ProcessingResult]:
     folder = find_below_roots(job.output_dir, archive.settings.raw_roots)
     result = load_result(folder)
-    with archive.database.session() as session:
-        info = get(session, m.RecordingInfo, **job.recording.columns)
-        if result.frame_count != info.nframes:
-            raise ResultError(
-                f"Result in {folder} does not belong to {job.recording}: got {result.frame_count} frames, "
-                f"expected {info.nframes}."
-            )
+    result.check(str(folder))
+    where = f"Result in {folder} is not what {job.key} asks for"
+    if result.info.method != job.method:
+        raise ResultError(
+            f"{where}: got method {result.info.method}, expected {job.method}. Use another parameter set."
+        )
+    # As JSON has them, which tells no tuple from a list.
+    used, asked = (json.loads(json.dumps(values, default=str)) for values in (result.parameters, job.params))
+    other = [name for name in asked if name in used and used[name] != asked[name]]
+    if other:
+        got = ", ".join(f"{name} {used[name]!r} (expected {asked[name]!r})" for name in other)
+        raise ResultError(f"{where}: it was computed with {got}. Record its parameters as a set of their own.")
     return folder, result
 
 
-def _publish(archive: Archive, job: _Job, folder: Path, result: ProcessingResult, progress: Progress) -> None:
+def _refuse_other_recording(job: _Job, folder: Path, result: ProcessingResult) -> None:
+    """Refuse a result of another movie than the task's: its masks would lie elsewhere."""
+    got, expected = (result.frame_count, *result.shape), (job.frame_count, *job.shape)
+    if got != expected:
+        raise ResultError(
+            f"Result in {folder} does not belong to {job.recording}: got {got[0]} frames of {got[1]}×{got[2]} px, "
+            f"expected {expected[0]} of {expected[1]}×{expected[2]} px."
+        )
+
+
+def _publish(
+    archive: Archive, job: _Job, claim: Claim, folder: Path, result: ProcessingResult, progress: Progress
+) -> None:
     info = result.info
     facts = provenance(
         recording=str(job.recording),
@@ -440,6 +485,7 @@ def _publish(archive: Archive, job: _Job, folder: Path, result: ProcessingResult
         task_mode=job.mode.value,
     )
     with publishing(archive.database, archive.store, folder, "processing", progress) as (session, publication):
+        claim.ensure_held(session)
         session.add(
             make(
                 m.Processing,

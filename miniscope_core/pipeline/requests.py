@@ -1,9 +1,14 @@
 """What a person may ask for besides engine parameters: forms for the command line, the flows and Python."""
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from miniscope_core.errors import ParameterError
+from miniscope_core.models.types import Count, KeyText, LocalTime, Name
+
+# Keys hold whole seconds.
+_WholeSeconds = Annotated[LocalTime, AfterValidator(lambda time: time.replace(microsecond=0))]
 
 
 class _Request(BaseModel):
@@ -13,20 +18,20 @@ class _Request(BaseModel):
 class IngestOptions(_Request):
     """What ingestion should know that the folder does not tell, or tells wrong; all of it optional."""
 
-    subject: str | None = Field(
+    subject: KeyText | None = Field(
         default=None, description="Name of the animal; default: the animal name the acquisition program wrote"
     )
-    session_datetime: datetime | None = Field(
+    session_datetime: _WholeSeconds | None = Field(
         default=None, description="Start of the session, local time at the rig; default: the recording's start"
     )
-    recording_id: int | None = Field(
-        default=None, ge=0, description="Number of the recording within its session; default: the next free one"
+    recording_id: Count | None = Field(
+        default=None, description="Number of the recording within its session; default: the next free one"
     )
-    project: str | None = Field(default=None, description="Project the session belongs to")
-    experimenter: str | None = Field(default=None, description="Who recorded; default: the researcher in the metadata")
+    project: Name | None = Field(default=None, description="Project the session belongs to")
+    experimenter: Name | None = Field(default=None, description="Who recorded; default: the researcher in the metadata")
     session_note: str = Field(default="", description="Remark on the session")
     recording_notes: str = Field(default="", description="Remark on the recording")
-    location: str | None = Field(default=None, description="Anatomical location recorded from, e.g. CA1")
+    location: Name | None = Field(default=None, description="Anatomical location recorded from, e.g. CA1")
     clock: Literal["strict", "report"] = Field(
         default="strict",
         description="strict: refuse a frame clock that does not fit the video; report: go on and record what was odd",
@@ -34,3 +39,21 @@ class IngestOptions(_Request):
     fps: float | None = Field(
         default=None, gt=0, description="Frame rate, Hz, for a recording without a frame clock (times are then nominal)"
     )
+
+
+def ingest_options(**values: Any) -> IngestOptions:
+    """Make options from what a person typed.
+
+    Raises
+    ------
+    ParameterError
+        When a name is unknown or a value is not valid; all of them in one line.
+    """
+    try:
+        return IngestOptions(**values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, one['loc']))}: got {one['input']!r}, {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()
+        ]
+        raise ParameterError(f"Options of ingestion are not valid: {'; '.join(problems)}.") from error

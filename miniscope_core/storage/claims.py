@@ -8,16 +8,18 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy import ColumnElement, or_, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core.errors import ClaimError, DatabaseError
+from miniscope_core.models.natural import describe_key
 from miniscope_core.models.processing import ProcessingTask
 from miniscope_core.storage.database import Database
 
@@ -44,30 +46,27 @@ class Claim:
     """
 
     def __init__(self, database: Database, task_pk: int, lease_s: float = LEASE_SECONDS) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.owner: Final = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._database = database
         self._task_pk = task_pk
-        self._lease_s = lease_s
+        self._lease = timedelta(seconds=lease_s)
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._renewer = threading.Thread(target=self._renew, name="claim-renewal", daemon=True)
 
     def __enter__(self) -> Self:
-        now = datetime.now(UTC)
-        expires = col(ProcessingTask.claim_expires_at)
-        free = or_(expires.is_(None), expires < now)
-        if not self._update(
-            free, claimed_by=self.owner, claim_expires_at=self._deadline(now), attempts=ProcessingTask.attempts + 1
-        ):
-            with self._database.session() as session:
-                task = session.get(ProcessingTask, self._task_pk)
-                holder = (
-                    f"{task.claimed_by} until {task.claim_expires_at:%H:%M:%S} UTC" if task else "nobody: it is gone"
-                )
-            raise ClaimError(
-                f"Processing task {self._task_pk} is being computed already: claimed by {holder}. "
-                "Wait for it, or run again after that time if that process died."
+        with self._database.session() as session:
+            now = _now(session)
+            expires = col(ProcessingTask.claim_expires_at)
+            taken = self._update(
+                session,
+                or_(expires.is_(None), expires < now),
+                claimed_by=self.owner,
+                claim_expires_at=now + self._lease,
+                attempts=ProcessingTask.attempts + 1,
             )
+            if not taken:
+                raise ClaimError(self._refusal(session))
         self._renewer.start()
         return self
 
@@ -76,45 +75,83 @@ class Claim:
     ) -> None:
         self._stop.set()
         self._renewer.join()
-        self._update(self._mine(), claimed_by=None, claim_expires_at=None)
+        try:
+            with self._database.session() as session:
+                self._update(session, self._mine(), claimed_by=None, claim_expires_at=None)
+        except DatabaseError as fault:
+            # What the block did, or why it failed, matters more; the lease lapses by itself.
+            _log.warning("Could not release the claim on task %s: %s", self._task_pk, fault)
 
-    def ensure_held(self) -> None:
-        """Check that nobody took the task over, before anything is committed in its name.
+    def ensure_held(self, session: Session | None = None) -> None:
+        """Check that nobody took the task over.
+
+        Parameters
+        ----------
+        session
+            Where rows are about to be committed in the task's name: the claim is then renewed in the same
+            transaction, so that nobody can take it over before the commit. Without one, a quick look.
 
         Raises
         ------
         ClaimError
             When the lease could not be renewed in time and lapsed.
         """
-        if self._lost.is_set():
+        if session is not None:
+            lost = not self._update(session, self._mine(), claim_expires_at=_now(session) + self._lease)
+        else:
+            lost = self._lost.is_set()
+        if lost:
             raise ClaimError(
                 f"The claim on processing task {self._task_pk} lapsed and may be somebody else's: stopped, "
                 "nothing was published. Run it again."
             )
 
-    def _deadline(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=self._lease_s)
+    def note_error(self, message: str) -> None:
+        """Keep why the attempt failed in the task's row, unless the task is somebody else's by now."""
+        try:
+            with self._database.session() as session:
+                self._update(session, self._mine(), error=message)
+        except DatabaseError as fault:
+            _log.warning("Could not note the error of task %s: %s", self._task_pk, fault)
 
     def _mine(self) -> ColumnElement[bool]:
         return col(ProcessingTask.claimed_by) == self.owner
 
-    def _update(self, condition: ColumnElement[bool], **values: object) -> bool:
+    def _update(self, session: Session, condition: ColumnElement[bool], **values: object) -> bool:
         statement = update(ProcessingTask).where(col(ProcessingTask.id) == self._task_pk, condition).values(**values)
-        with self._database.session() as session:
-            return bool(session.connection().execute(statement).rowcount)
+        return bool(session.connection().execute(statement).rowcount)
+
+    def _refusal(self, session: Session) -> str:
+        task = session.get(ProcessingTask, self._task_pk)
+        if task is None:
+            return f"Processing task {self._task_pk} is gone. Make it again."
+        until = f" until {task.claim_expires_at:%H:%M:%S} UTC" if task.claim_expires_at else ""
+        return (
+            f"{describe_key(task, session)} is being computed already: claimed by {task.claimed_by}{until}. "
+            "Wait for it, or run again after that time if that process died."
+        )
 
     def _renew(self) -> None:
-        held_until = self._deadline(datetime.now(UTC))
-        while not self._stop.wait(self._lease_s / 4):
-            now = datetime.now(UTC)
+        renewed = time.monotonic()
+        while not self._stop.wait(self._lease.total_seconds() / 4):
+            asked = time.monotonic()
             try:
-                held = self._update(self._mine(), claim_expires_at=self._deadline(now))
-            except (SQLAlchemyError, DatabaseError) as error:
+                with self._database.session() as session:
+                    held = self._update(session, self._mine(), claim_expires_at=_now(session) + self._lease)
+                renewed = asked
+            except DatabaseError as fault:
                 # A database that is away for a moment costs nothing while the lease lasts.
-                _log.warning("Could not renew the claim on task %s: %s", self._task_pk, error)
-                held = now < held_until
-            else:
-                held_until = self._deadline(now)
+                _log.warning("Could not renew the claim on task %s: %s", self._task_pk, fault)
+                held = time.monotonic() - renewed < self._lease.total_seconds()
             if not held:
                 self._lost.set()
                 return
+
+
+def _now(session: Session) -> datetime:
+    """Return the time by the clock of the server, where there is one: those of the runs may differ."""
+    if session.get_bind().dialect.name == "postgresql":
+        time_of_server = session.scalar(select(func.clock_timestamp()))
+        if isinstance(time_of_server, datetime):
+            return time_of_server
+    return datetime.now(UTC)

@@ -1,12 +1,12 @@
 """Publishing: a finished folder into the store, and the rows that make it real in one commit."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import zarr
 from sqlmodel import Session, select
@@ -50,7 +50,8 @@ def publishing(
         When the upload fails: no row was written.
     Exception
         Whatever the block raises: no row is written and the objects are removed. When only the final commit
-        fails, whether it took effect is unknown, so the objects stay for ``gc`` to judge.
+        fails, it may have taken effect all the same (the connection broke on the way back), so the objects stay:
+        ``gc`` asks the rows.
     """
     upload = store.upload(folder, kind, progress)
     in_block = True
@@ -103,7 +104,7 @@ def _dense_row(publication: Publication, group: zarr.Group, name: str) -> Stored
         shape=list(array.shape),
         dtype=str(array.dtype),
         unit=str(array.attrs["unit"]),
-        axes=[str(axis) for axis in getattr(array.metadata, "dimension_names", None) or ()],
+        axes=list(getattr(array.metadata, "dimension_names", None) or ()),
     )
 
 
@@ -114,14 +115,14 @@ def _sparse_row(publication: Publication, group: zarr.Group, stem: str) -> Store
         publication_pk=publication.id,
         name=stem,
         layout="csr",
-        shape=json.loads(json.dumps(_array(group, f"{stem}_indptr").attrs["sparse_shape"])),
+        shape=group[f"{stem}_indptr"].attrs["sparse_shape"],
         dtype=str(data.dtype),
         unit=str(data.attrs["unit"]),
         axes=["unit", "pixel"],
     )
 
 
-def _array(group: zarr.Group, name: str) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
+def _array(group: zarr.Group, name: str) -> "zarr.Array[Any]":
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise StoreError(f"{name} in {group.store_path} is no array: the folder to publish is damaged.")

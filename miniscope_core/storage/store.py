@@ -19,11 +19,12 @@ from typing import Any, Final
 import fsspec
 import zarr
 
-from miniscope_core.errors import StoreError
+from miniscope_core.errors import MiniscopeError, StoreError
 from miniscope_core.progress import Progress, silent
 
 MANIFEST: Final = "manifest.json"
 _OBJECTS: Final = "objects"
+_WRITE: Final = "write to"
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,24 @@ class Store:
         """Turn what a file system raises into one line that names the store; the cause stays attached."""
         try:
             yield
-        except StoreError:
+        except MiniscopeError:
             raise
         # A file system raises its service's own errors: botocore's are no OSErrors and have no common base with them.
         except Exception as error:
             place = f"{self.url}/{where}" if where else self.url
+            reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+            space = " and the free space; nothing was published" if doing == _WRITE else ""
             raise StoreError(
-                f"Cannot {doing} the object store at {place}: {type(error).__name__}: {error}. "
-                "Check MINISCOPE_STORE_URL, the permissions and the free space; nothing was published."
+                f"Cannot {doing} the object store at {place}: {reason}. "
+                f"Check MINISCOPE_STORE_URL, the service, the permissions{space}."
             ) from error
+
+    def reading(self, prefix: str) -> contextlib.AbstractContextManager[None]:
+        """Explain what goes wrong while arrays of an opened group are read, as :class:`StoreError`.
+
+        Zarr fetches when values are asked for, long after :meth:`open_group` returned.
+        """
+        return self._explained("read", prefix)
 
     def _path(self, *parts: str) -> str:
         return "/".join((self._root.rstrip("/"), *parts))
@@ -90,7 +100,7 @@ class Store:
             When any of it fails.
         """
         path = self._path(_OBJECTS, f"check-{uuid.uuid4().hex}")
-        with self._explained("write to"):
+        with self._explained(_WRITE):
             self._fs.pipe_file(path, b"miniscope")
             self._fs.invalidate_cache()
             found = self._fs.cat_file(path)
@@ -130,7 +140,7 @@ class Store:
         manifest: dict[str, dict[str, Any]] = {}
         done = 0
         try:
-            with self._explained("write to", prefix):
+            with self._explained(_WRITE, prefix):
                 for path in files:
                     manifest[names[path]] = {"nbytes": path.stat().st_size, "sha256": file_sha256(path)}
                     self._put(path, self._path(_OBJECTS, prefix, names[path]))
