@@ -1,0 +1,186 @@
+"""The ring model of one-photon background: what a pixel's far neighbours predict is not a cell's.
+
+Light from above and below the focal plane is smooth over a cell's width, so the background at a pixel is a weighted
+sum of the residual on a ring around it, farther away than a cell reaches. It varies so slowly over the field that
+both the fit and the prediction are done on a grid of half the resolution.
+
+References
+----------
+Zhou et al. 2018, CNMF-E, doi:10.7554/eLife.28728.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from miniscope_core.engines.cnmfe.factors import Factors, by_tile, subtract_units, tile_grid
+from miniscope_core.engines.cnmfe.movie import ScratchMovie
+from miniscope_core.engines.cnmfe.parallel import Context
+
+_RADIUS: Final = 1.4
+"""Of the ring, in cell diameters from its centre."""
+_FIT_STEPS: Final = 1000
+"""Time steps the weights are fitted to; background is slow, so neighbouring frames are averaged."""
+_RIDGE: Final = 1e-3
+"""Part of the ring's total power added to its diagonal: neighbours on a ring are nearly alike."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The background model of one recording."""
+
+    mean: NDArray[np.float32]
+    """Mean of the fit movie, (height, width)."""
+    weights: "sp.csr_array"
+    """(pixel, pixel) on the coarse grid."""
+    coarse: tuple[int, int]
+
+    def predict(self, residual: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predict the background of mean-free frames without their units, (n, height, width)."""
+        height, width = residual.shape[1:]
+        low = self.weights @ coarsen(residual, self.coarse).reshape(len(residual), -1).T
+        low = np.ascontiguousarray(low.T, np.float32).reshape(-1, *self.coarse)
+        return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in low])
+
+
+def coarsen(frames: NDArray[np.float32], coarse: tuple[int, int]) -> NDArray[np.float32]:
+    """Average frames onto the coarse grid."""
+    out = np.empty((len(frames), *coarse), np.float32)
+    for frame, low in zip(frames, out, strict=True):
+        low[...] = cv2.resize(frame, coarse[::-1], interpolation=cv2.INTER_AREA)
+    return out
+
+
+def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, context: Context) -> Ring:
+    """Fit the ring weights of every coarse pixel to what the units leave over.
+
+    Parameters
+    ----------
+    movie
+        Motion-corrected movie of the fit.
+    mean
+        Its mean image.
+    factors
+        Units found so far; their part is taken out first.
+    context
+        Workers.
+    """
+    frames, height, width = movie.shape
+    coarse = (max(1, height // 2), max(1, width // 2))
+    step = max(1, frames // _FIT_STEPS)
+    tiled, grid, traces = by_tile(factors.footprints, factors.shape), tile_grid(factors.shape), factors.centred
+
+    def residual(part: slice) -> NDArray[np.float32]:
+        chunk = movie.read(part)
+        chunk -= mean
+        subtract_units(chunk, tiled, traces[:, part], grid)
+        low = coarsen(chunk, coarse)
+        whole = len(low) // step
+        if not whole:
+            return np.asarray(low.mean(0, keepdims=True), np.float32)
+        return np.asarray(low[: whole * step].reshape(whole, step, *coarse).mean(1), np.float32)
+
+    samples = np.concatenate(list(context.map(residual, movie.chunks))).reshape(-1, coarse[0] * coarse[1])
+    offsets = _ring_offsets(_RADIUS * factors.diameter / 2)
+
+    def row(y: int) -> "sp.coo_array":
+        return _row_weights(samples, y, coarse, offsets)
+
+    return Ring(mean, sp.csr_array(sp.vstack(list(context.map(row, range(coarse[0]))))), coarse)
+
+
+def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: Path, context: Context) -> ScratchMovie:
+    """Write the movie without its mean and its background, as the footprints and traces are fitted to it."""
+    clean = ScratchMovie(path, movie.shape, movie.scale, signed=True)
+    tiled, grid, traces = by_tile(factors.footprints, factors.shape), tile_grid(factors.shape), factors.centred
+
+    def work(part: slice) -> None:
+        chunk = movie.read(part)
+        chunk -= ring.mean
+        residual = chunk.copy()
+        subtract_units(residual, tiled, traces[:, part], grid)
+        chunk -= ring.predict(residual)
+        clean.write(part.start, chunk)
+
+    for _ in context.map(work, movie.chunks):
+        pass
+    return clean
+
+
+def filter_operator(ring: Ring, shape: tuple[int, int]) -> "sp.csr_array":
+    """Return the linear map from a mean-free frame to the frame without background: identity minus the ring.
+
+    Parameters
+    ----------
+    ring
+        Fitted.
+    shape
+        Of a frame, px.
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        (pixel, pixel), C-ordered.
+    """
+    down = sp.kron(_axis_mean(shape[0], ring.coarse[0]), _axis_mean(shape[1], ring.coarse[1]))
+    up = sp.kron(_axis_linear(ring.coarse[0], shape[0]), _axis_linear(ring.coarse[1], shape[1]))
+    identity = sp.eye_array(shape[0] * shape[1], dtype=np.float32)
+    return sp.csr_array(identity - sp.csr_array(up) @ (ring.weights @ sp.csr_array(down)))
+
+
+def _ring_offsets(radius: float) -> NDArray[np.int64]:
+    reach = int(np.ceil(radius + 1))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    distance = np.hypot(y, x)
+    on = (distance >= radius - 0.5) & (distance < radius + 0.5)
+    return np.stack([y[on], x[on]], 1)
+
+
+def _row_weights(
+    samples: NDArray[np.float32], y: int, coarse: tuple[int, int], offsets: NDArray[np.int64]
+) -> "sp.coo_array":
+    """Fit the weights of one row of coarse pixels: ridge regression on the ring of each."""
+    height, width = coarse
+    data, rows, columns = [], [], []
+    for x in range(width):
+        ring_y, ring_x = y + offsets[:, 0], x + offsets[:, 1]
+        inside = (ring_y >= 0) & (ring_y < height) & (ring_x >= 0) & (ring_x < width)
+        pixels = ring_y[inside] * width + ring_x[inside]
+        if not len(pixels):
+            continue
+        around = samples[:, pixels]
+        gram = (around.T @ around).astype(np.float64)
+        ridge = _RIDGE * float(np.trace(gram)) + np.finfo(np.float32).tiny
+        gram[np.diag_indices_from(gram)] += ridge
+        data.append(np.linalg.solve(gram, around.T @ samples[:, y * width + x]))
+        rows.append(np.full(len(pixels), x))
+        columns.append(pixels)
+    if not data:
+        return sp.coo_array((width, height * width), dtype=np.float32)
+    values = np.concatenate(data).astype(np.float32)
+    return sp.coo_array((values, (np.concatenate(rows), np.concatenate(columns))), shape=(width, height * width))
+
+
+def _axis_mean(size: int, coarse: int) -> "sp.csr_array":
+    """One axis of averaging by area, (coarse, size)."""
+    edges = np.linspace(0, size, coarse + 1)
+    pixel = np.arange(size)
+    cover = np.minimum(pixel + 1, edges[1:, None]) - np.maximum(pixel, edges[:-1, None])
+    weights = np.maximum(cover, 0)
+    return sp.csr_array((weights / weights.sum(1, keepdims=True)).astype(np.float32))
+
+
+def _axis_linear(coarse: int, size: int) -> "sp.csr_array":
+    """One axis of linear interpolation between pixel centres, (size, coarse), edges repeated."""
+    place = np.clip((np.arange(size) + 0.5) * coarse / size - 0.5, 0, coarse - 1)
+    below = np.minimum(place.astype(int), max(coarse - 2, 0))
+    part = place - below
+    weights = np.zeros((size, coarse), np.float32)
+    weights[np.arange(size), below] += 1 - part
+    weights[np.arange(size), np.minimum(below + 1, coarse - 1)] += part
+    return sp.csr_array(weights)

@@ -1,0 +1,286 @@
+"""Constrained factorisation of the movie into footprints and traces, by tiles of the field and chunks of time.
+
+The movie is only ever multiplied: by traces over time (for the footprints) and by footprints over space (for the
+traces). Both products are sums over chunks of frames and are taken tile by tile of the field with the few units
+that touch the tile, so work grows with the area and memory with neither the area nor the length.
+
+References
+----------
+Cichocki & Phan 2009, hierarchical alternating least squares, doi:10.1587/transfun.E92.A.708.
+Zhou et al. 2018, CNMF-E, doi:10.7554/eLife.28728.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from miniscope_core.engines.cnmfe.footprints import Footprint, combine, support, tidy, to_sparse
+from miniscope_core.engines.cnmfe.movie import ScratchMovie
+from miniscope_core.engines.cnmfe.parallel import Context
+
+_TILE_PX: Final = 16
+_SWEEPS: Final = 6
+_LOW: Final = 20.0
+"""Percentile of a trace taken for its baseline: a cell is silent most of the time."""
+_MERGE_OVERLAP: Final = 0.3
+"""Least cosine between footprints that may be one cell."""
+
+Tiles = list[tuple[slice, slice]]
+
+
+@dataclass(frozen=True)
+class TileUnits:
+    """The units that touch one tile, and their weights in it."""
+
+    units: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    """(unit, tile pixel)."""
+
+
+@dataclass
+class Factors:
+    """Footprints of unit norm and their traces on the frames of the fit."""
+
+    shape: tuple[int, int]
+    diameter: float
+    """Of a cell, in pixels of the fit."""
+    footprints: list[Footprint]
+    raw: NDArray[np.float32]
+    """Least-squares traces, (unit, frame); noise and baseline included."""
+
+    @property
+    def traces(self) -> NDArray[np.float32]:
+        """Traces above their baseline, never below zero, (unit, frame)."""
+        if not len(self.raw):
+            return self.raw
+        low = np.percentile(self.raw, _LOW, axis=1, keepdims=True).astype(np.float32)
+        above: NDArray[np.float32] = np.maximum(self.raw - low, 0)
+        return above
+
+    @property
+    def centred(self) -> NDArray[np.float32]:
+        """The traces without their means, as the mean-free movie holds them."""
+        traces = self.traces
+        return traces - traces.mean(1, keepdims=True) if len(traces) else traces
+
+
+def tile_grid(shape: tuple[int, int]) -> Tiles:
+    """Cut a field into tiles."""
+    return [
+        (slice(y, min(y + _TILE_PX, shape[0])), slice(x, min(x + _TILE_PX, shape[1])))
+        for y in range(0, shape[0], _TILE_PX)
+        for x in range(0, shape[1], _TILE_PX)
+    ]
+
+
+def by_tile(footprints: list[Footprint], shape: tuple[int, int]) -> list[TileUnits]:
+    """Sort the weights of footprints into tiles."""
+    return sparse_by_tile(to_sparse(footprints, shape), shape)
+
+
+def sparse_by_tile(footprints: "sp.csr_array", shape: tuple[int, int]) -> list[TileUnits]:
+    """Sort a sparse (unit, height·width) array into tiles."""
+    rows = sp.csc_array(footprints)
+    pixels = np.arange(shape[0] * shape[1]).reshape(shape)
+    found = []
+    for window in tile_grid(shape):
+        part = rows[:, pixels[window].ravel()].tocoo()
+        units = np.unique(part.row)
+        weights = np.zeros((len(units), part.shape[1]), np.float32)
+        weights[np.searchsorted(units, part.row), part.col] = part.data
+        found.append(TileUnits(units.astype(np.int64), weights))
+    return found
+
+
+def subtract_units(
+    frames: NDArray[np.float32], tiled: list[TileUnits], traces: NDArray[np.float32], grid: Tiles
+) -> None:
+    """Take the units' part out of frames, in place; ``traces`` are (unit, frame) of these frames."""
+    for window, tile in zip(grid, tiled, strict=True):
+        if len(tile.units):
+            part = traces[tile.units].T @ tile.weights
+            area = frames[(slice(None), *window)]
+            area -= part.reshape(area.shape)
+
+
+def over_time(
+    movie: ScratchMovie, weights: NDArray[np.float32], tiled: list[TileUnits], context: Context
+) -> list[NDArray[np.float32]]:
+    """Sum the movie over time with each unit's weights, in the tiles the unit touches.
+
+    Parameters
+    ----------
+    movie
+        (frame, height, width).
+    weights
+        (unit, frame).
+    tiled
+        Which units touch which tile.
+
+    Returns
+    -------
+    list of ndarray
+        For each tile (unit, tile pixel).
+    """
+    grid = tile_grid(movie.shape[1:])
+
+    def work(frames: slice) -> list[NDArray[np.float32]]:
+        chunk = movie.read(frames)
+        part = weights[:, frames]
+        return [
+            part[tile.units] @ chunk[(slice(None), *window)].reshape(len(chunk), -1)
+            for window, tile in zip(grid, tiled, strict=True)
+        ]
+
+    sums = [np.zeros_like(tile.weights) for tile in tiled]
+    for output in context.map(work, movie.chunks):
+        for total, part in zip(sums, output, strict=True):
+            total += part
+    return sums
+
+
+def over_space(movie: ScratchMovie, tiled: list[TileUnits], units: int, context: Context) -> NDArray[np.float32]:
+    """Sum the movie over space with each unit's footprint: (unit, frame)."""
+    grid = tile_grid(movie.shape[1:])
+
+    def work(frames: slice) -> NDArray[np.float32]:
+        return project(movie.read(frames), tiled, units, grid)
+
+    return np.concatenate(list(context.map(work, movie.chunks)), axis=1)
+
+
+def project(frames: NDArray[np.float32], tiled: list[TileUnits], units: int, grid: Tiles) -> NDArray[np.float32]:
+    """Sum frames over space with each unit's weights: (unit, frame)."""
+    total = np.zeros((units, len(frames)), np.float32)
+    for window, tile in zip(grid, tiled, strict=True):
+        if len(tile.units):
+            total[tile.units] += tile.weights @ frames[(slice(None), *window)].reshape(len(frames), -1).T
+    return total
+
+
+def update_traces(factors: Factors, movie: ScratchMovie, context: Context) -> None:
+    """Fit the traces to the background-free movie by least squares with the footprints as they are."""
+    if not factors.footprints:
+        return
+    tiled = by_tile(factors.footprints, factors.shape)
+    projected = over_space(movie, tiled, len(factors.footprints), context)
+    rows = to_sparse(factors.footprints, factors.shape)
+    overlap = sp.csr_array(rows @ rows.T)
+    traces = factors.raw
+    for _ in range(_SWEEPS):
+        for unit in range(len(traces)):
+            entries = slice(overlap.indptr[unit], overlap.indptr[unit + 1])
+            others = overlap.data[entries] @ traces[overlap.indices[entries]]
+            traces[unit] += (projected[unit] - others) / overlap[unit, unit]
+
+
+def update_footprints(factors: Factors, movie: ScratchMovie, context: Context) -> None:
+    """Fit the footprints to the background-free movie, non-negative and near where they were; drop what is no cell."""
+    if not factors.footprints:
+        return
+    shape, diameter = factors.shape, factors.diameter
+    allowed = [support(footprint, shape, diameter) for footprint in factors.footprints]
+    masks = by_tile(allowed, shape)
+    start = _on_masks(factors.footprints, masks, shape)
+    traces = factors.centred
+    sums = over_time(movie, traces, masks, context)
+    gram = traces @ traces.T
+    images = [np.zeros_like(a.weights) for a in allowed]
+    for window, mask, weights, total in zip(tile_grid(shape), masks, start, sums, strict=True):
+        _sweep(weights, total, gram[np.ix_(mask.units, mask.units)], mask.weights)
+        for unit, values in zip(mask.units, weights, strict=True):
+            _put(images[unit], allowed[unit], window, values)
+    kept, footprints = [], []
+    for unit, (area, image) in enumerate(zip(allowed, images, strict=True)):
+        footprint = tidy(Footprint(area.top, area.left, image), diameter)
+        if footprint is not None:
+            kept.append(unit)
+            footprints.append(footprint)
+    factors.raw = factors.raw[kept]
+    factors.footprints = footprints
+    normalise(factors)
+
+
+def normalise(factors: Factors) -> None:
+    """Scale every footprint to unit norm and its trace the other way."""
+    for unit, footprint in enumerate(factors.footprints):
+        norm = footprint.norm
+        footprint.weights = footprint.weights / np.float32(norm)
+        factors.raw[unit] *= np.float32(norm)
+
+
+def merge(factors: Factors, least_corr: float) -> int:
+    """Join pairs of overlapping units whose traces agree, the most alike first; return how many went."""
+    merged = 0
+    while len(factors.footprints) > 1:
+        rows = to_sparse(factors.footprints, factors.shape)
+        overlap = (rows @ rows.T).tocoo()
+        near = (overlap.row < overlap.col) & (overlap.data > _MERGE_OVERLAP)
+        pairs = np.stack([overlap.row[near], overlap.col[near]], 1)
+        if not len(pairs):
+            break
+        traces = factors.centred
+        norms = np.linalg.norm(traces, axis=1) + np.finfo(np.float32).tiny
+        alike = np.array([traces[i] @ traces[j] / (norms[i] * norms[j]) for i, j in pairs])
+        best = int(alike.argmax())
+        if alike[best] <= least_corr:
+            break
+        _join(factors, int(pairs[best, 0]), int(pairs[best, 1]), norms)
+        merged += 1
+    return merged
+
+
+def _join(factors: Factors, first: int, second: int, norms: NDArray[np.float32]) -> None:
+    one, two = factors.footprints[first], factors.footprints[second]
+    scale = (float(norms[first]), float(norms[second]))
+    joined = combine(one, two, scale, factors.shape, factors.diameter)
+    joined.weights /= np.float32(joined.norm)
+    together = to_sparse([one, two, joined], factors.shape)
+    share = (together @ together.T).toarray()[2, :2]
+    factors.raw[first] = share[0] * factors.raw[first] + share[1] * factors.raw[second]
+    factors.footprints[first] = joined
+    factors.raw = np.delete(factors.raw, second, 0)
+    del factors.footprints[second]
+
+
+def _sweep(
+    weights: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    gram: NDArray[np.float32],
+    mask: NDArray[np.float32],
+) -> None:
+    """Update the weights of one tile in place, one unit after the other."""
+    for _ in range(_SWEEPS):
+        for unit in range(len(weights)):
+            power = gram[unit, unit]
+            if power > 0:
+                step = (sums[unit] - gram[unit] @ weights) / power
+                weights[unit] = np.maximum(weights[unit] + step, 0) * mask[unit]
+
+
+def _on_masks(footprints: list[Footprint], masks: list[TileUnits], shape: tuple[int, int]) -> list[NDArray[np.float32]]:
+    """Arrange the present weights as the masks are arranged, zero outside them."""
+    out = []
+    for mask, tile in zip(masks, by_tile(footprints, shape), strict=True):
+        weights = np.zeros_like(mask.weights)
+        both, here, there = np.intersect1d(mask.units, tile.units, assume_unique=True, return_indices=True)
+        if len(both):
+            weights[here] = tile.weights[there]
+        weights *= mask.weights
+        out.append(weights)
+    return out
+
+
+def _put(image: NDArray[np.float32], area: Footprint, window: tuple[slice, slice], values: NDArray[np.float32]) -> None:
+    """Copy one tile's values of a unit into the unit's own window."""
+    rows, columns = window
+    tile = values.reshape(rows.stop - rows.start, columns.stop - columns.start)
+    height, width = image.shape
+    y0, y1 = max(rows.start, area.top), min(rows.stop, area.top + height)
+    x0, x1 = max(columns.start, area.left), min(columns.stop, area.left + width)
+    image[y0 - area.top : y1 - area.top, x0 - area.left : x1 - area.left] = tile[
+        y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start
+    ]

@@ -1,0 +1,156 @@
+"""One unit's footprint: a small image at a place, kept connected and compact; merging; back to full resolution."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import scipy.ndimage as ndi
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+_FLOOR: Final = 0.04
+"""Weights below this part of the peak are cut. Cutting higher leaves a halo in the residual that looks like cells."""
+_REACH: Final = 1.5
+"""Farthest a footprint reaches from its middle, in cell diameters: an out-of-focus cell is wide."""
+_GROWTH: Final = 0.25
+"""How far a footprint may grow in one update, in cell diameters."""
+_LEAST_AREA: Final = 0.15
+"""Smallest area above 0.3 of the peak, in squared cell diameters; less is a speck."""
+_GAUSS: Final = 2.355
+"""Full width at half maximum over standard deviation."""
+
+
+@dataclass
+class Footprint:
+    """Non-negative weights in a window of the field."""
+
+    top: int
+    left: int
+    weights: NDArray[np.float32]
+    """(rows, columns)."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Centre of mass (y, x) in the field, px."""
+        total = float(self.weights.sum())
+        y, x = np.indices(self.weights.shape)
+        return self.top + float((self.weights * y).sum()) / total, self.left + float((self.weights * x).sum()) / total
+
+    @property
+    def norm(self) -> float:
+        """Euclidean norm of the weights."""
+        return float(np.linalg.norm(self.weights))
+
+    def window(self) -> tuple[slice, slice]:
+        """Where in the field it lies."""
+        rows, columns = self.weights.shape
+        return slice(self.top, self.top + rows), slice(self.left, self.left + columns)
+
+
+def gaussian_footprint(y: int, x: int, shape: tuple[int, int], diameter: float) -> Footprint:
+    """Make the first guess of a cell at a pixel: a Gaussian of the cell's width."""
+    top, bottom, left, right = _window(y, x, shape, diameter)
+    rows, columns = np.ogrid[top:bottom, left:right]
+    distance2 = (rows - y) ** 2 + (columns - x) ** 2
+    weights = np.exp(-distance2 / (2 * (diameter / _GAUSS) ** 2)).astype(np.float32)
+    weights[distance2 > diameter**2] = 0
+    return Footprint(top, left, weights)
+
+
+def support(footprint: Footprint, shape: tuple[int, int], diameter: float) -> Footprint:
+    """Return where the next update may put weight, as a footprint of zeros and ones around the present one."""
+    y, x = (round(c) for c in footprint.centre)
+    top, bottom, left, right = _window(y, x, shape, diameter)
+    radius = max(1, round(_GROWTH * diameter))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    here = _place(footprint, top, bottom, left, right)
+    grown = cv2.dilate((here > 0.1 * here.max()).astype(np.uint8), kernel)
+    rows, columns = np.ogrid[top:bottom, left:right]
+    grown[(rows - y) ** 2 + (columns - x) ** 2 > (_REACH * diameter) ** 2] = 0
+    return Footprint(top, left, grown.astype(np.float32))
+
+
+def tidy(footprint: Footprint, diameter: float) -> Footprint | None:
+    """Keep the connected part around the brightest spot; None when what is left is too small for a cell.
+
+    Parameters
+    ----------
+    footprint
+        As fitted.
+    diameter
+        Of a cell, in its pixels.
+    """
+    weights = footprint.weights
+    if weights.max(initial=0) <= 0:
+        return None
+    smooth = cv2.GaussianBlur(weights, (0, 0), 0.7, borderType=cv2.BORDER_CONSTANT)
+    labels, _ = ndi.label(smooth > _FLOOR * smooth.max())
+    kept = np.where(labels == labels.flat[int(smooth.argmax())], weights, 0).astype(np.float32)
+    if kept.max() <= 0 or np.count_nonzero(kept > 0.3 * kept.max()) < _LEAST_AREA * diameter**2:
+        return None
+    return Footprint(footprint.top, footprint.left, kept)
+
+
+def combine(
+    first: Footprint, second: Footprint, scale: tuple[float, float], shape: tuple[int, int], diameter: float
+) -> Footprint:
+    """Add two footprints of one cell, each weighted by its scale, in a window around their common centre."""
+    parts = [Footprint(f.top, f.left, f.weights * np.float32(s)) for f, s in zip((first, second), scale, strict=True)]
+    mass = np.array([float(p.weights.sum()) for p in parts])
+    y, x = (round(c) for c in np.average([p.centre for p in parts], axis=0, weights=mass))
+    top, bottom, left, right = _window(y, x, shape, diameter)
+    summed = sum(_place(p, top, bottom, left, right) for p in parts)
+    return Footprint(top, left, np.asarray(summed, np.float32))
+
+
+def to_sparse(footprints: list[Footprint], shape: tuple[int, int]) -> "sp.csr_array":
+    """Stack footprints into a sparse (unit, height·width) array over C-ordered pixels."""
+    data, columns, lengths = [], [], [0]
+    for footprint in footprints:
+        rows, cols = np.nonzero(footprint.weights)
+        data.append(footprint.weights[rows, cols])
+        columns.append((rows + footprint.top) * shape[1] + cols + footprint.left)
+        lengths.append(len(rows))
+    return sp.csr_array(
+        (
+            np.concatenate([*data, np.empty(0, np.float32)]),
+            np.concatenate([*columns, np.empty(0, np.int64)]),
+            np.cumsum(lengths),
+        ),
+        shape=(len(footprints), shape[0] * shape[1]),
+    )
+
+
+def enlarge_footprint(footprint: Footprint, bin_factor: int) -> Footprint:
+    """Bring a footprint back to the resolution of the recording, with a peak of one."""
+    padded = np.pad(footprint.weights, 1)
+    rows, columns = padded.shape
+    large = cv2.resize(padded, (columns * bin_factor, rows * bin_factor), interpolation=cv2.INTER_LINEAR)
+    large = large[bin_factor:-bin_factor, bin_factor:-bin_factor]
+    return Footprint(footprint.top * bin_factor, footprint.left * bin_factor, large / large.max())
+
+
+def enlarge(image: NDArray[np.float32], bin_factor: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring a binned image back to the shape of the recording; rows and columns that were left out repeat the edge."""
+    height, width = (size * bin_factor for size in image.shape)
+    large = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) if bin_factor > 1 else image
+    return np.pad(large, ((0, shape[0] - height), (0, shape[1] - width)), mode="edge").astype(np.float32)
+
+
+def _window(y: int, x: int, shape: tuple[int, int], diameter: float) -> tuple[int, int, int, int]:
+    reach = int(np.ceil(_REACH * diameter))
+    return max(0, y - reach), min(shape[0], y + reach + 1), max(0, x - reach), min(shape[1], x + reach + 1)
+
+
+def _place(footprint: Footprint, top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
+    """Cut a footprint to another window."""
+    out = np.zeros((bottom - top, right - left), np.float32)
+    rows, columns = footprint.weights.shape
+    y0, y1 = max(top, footprint.top), min(bottom, footprint.top + rows)
+    x0, x1 = max(left, footprint.left), min(right, footprint.left + columns)
+    if y0 < y1 and x0 < x1:
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = footprint.weights[
+            y0 - footprint.top : y1 - footprint.top, x0 - footprint.left : x1 - footprint.left
+        ]
+    return out

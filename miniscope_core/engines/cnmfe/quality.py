@@ -1,0 +1,96 @@
+"""How far a unit can be trusted: peak signal-to-noise of its trace, and agreement of its footprint with the movie.
+
+References
+----------
+Giovannucci et al. 2019, CaImAn, doi:10.7554/eLife.38173 (component evaluation; same ideas, own definitions).
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniscope_core.engines.cnmfe.factors import Factors, by_tile, over_time
+from miniscope_core.engines.cnmfe.footprints import Footprint
+from miniscope_core.engines.cnmfe.movie import ScratchMovie
+from miniscope_core.engines.cnmfe.parallel import Context
+
+_EVENT_FRAMES: Final = 60
+"""Frames in which a unit is brightest; its footprint is compared with their mean."""
+_REACH: Final = 1.0
+"""Radius of the comparison, in cell diameters: far enough that a fragment of a larger cell shows."""
+
+
+def spatial_r(movie: ScratchMovie, factors: Factors, context: Context) -> NDArray[np.float32]:
+    """Correlate each footprint with the movie at its own events, the other units taken out.
+
+    Parameters
+    ----------
+    movie
+        Background-free movie of the fit.
+    factors
+        Fitted to it.
+    context
+        Workers.
+
+    Returns
+    -------
+    ndarray
+        (unit,), −1 to 1.
+    """
+    if not factors.footprints:
+        return np.zeros(0, np.float32)
+    traces = factors.centred
+    events = _event_weights(factors.raw)
+    discs = [_disc(footprint, factors) for footprint in factors.footprints]
+    masks = by_tile(discs, factors.shape)
+    tiles = by_tile(factors.footprints, factors.shape)
+    sums = over_time(movie, events, masks, context)
+    gram = events @ traces.T
+    moments = np.zeros((len(discs), 6))
+    for mask, tile, total in zip(masks, tiles, sums, strict=True):
+        for row, unit in enumerate(mask.units):
+            here = mask.weights[row] > 0
+            own = np.zeros(mask.weights.shape[1], np.float32)
+            place = np.searchsorted(tile.units, unit)
+            if place < len(tile.units) and tile.units[place] == unit:
+                own = tile.weights[place]
+            image = total[row] - gram[unit, tile.units] @ tile.weights + gram[unit, unit] * own
+            x, y = image[here].astype(np.float64), own[here].astype(np.float64)
+            moments[unit] += len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y
+    count, sx, sy, sxx, syy, sxy = moments.T
+    covariance = sxy - sx * sy / count
+    spread = np.sqrt(np.maximum(sxx - sx**2 / count, 0) * np.maximum(syy - sy**2 / count, 0))
+    found = np.zeros(len(discs))
+    np.divide(covariance, spread, out=found, where=spread > 0)
+    return found.astype(np.float32)
+
+
+def peak_snr(trace: NDArray[np.float32], baseline: float, noise: float) -> float:
+    """Return the highest point of a denoised trace above its baseline, in standard deviations of the noise."""
+    return float(trace.max() - baseline) / noise if noise > 0 else 0.0
+
+
+def _event_weights(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weight each unit's brightest frames equally, to a sum of one: (unit, frame)."""
+    count = min(_EVENT_FRAMES, max(1, raw.shape[1] // 10))
+    weights = np.zeros_like(raw)
+    for row, out in zip(raw, weights, strict=True):
+        smooth = np.convolve(row, np.ones(5, np.float32) / 5, mode="same")
+        out[np.argsort(-smooth, kind="stable")[:count]] = 1 / count
+    return weights
+
+
+def _disc(footprint: Footprint, factors: Factors) -> Footprint:
+    """A disc around a footprint's middle, joined with its own pixels."""
+    height, width = factors.shape
+    y, x = footprint.centre
+    reach = _REACH * factors.diameter
+    rows, columns = footprint.window()
+    top, bottom = max(0, min(rows.start, int(y - reach))), min(height, max(rows.stop, int(y + reach) + 2))
+    left, right = max(0, min(columns.start, int(x - reach))), min(width, max(columns.stop, int(x + reach) + 2))
+    grid_y, grid_x = np.ogrid[top:bottom, left:right]
+    disc = ((grid_y - y) ** 2 + (grid_x - x) ** 2 <= reach**2).astype(np.float32)
+    inner = disc[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    inner[footprint.weights > 0] = 1
+    return Footprint(top, left, disc)

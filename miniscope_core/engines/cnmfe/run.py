@@ -1,0 +1,267 @@
+"""The engine: motion correction, factorisation, traces, activity and quality, in this order, streamed."""
+
+import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import miniscope_core
+from miniscope_core.engines.base import Resources
+from miniscope_core.engines.cnmfe.background import Ring, fit_ring, remove_background
+from miniscope_core.engines.cnmfe.correct import Corrected, correct
+from miniscope_core.engines.cnmfe.deconvolve import METHOD, deconvolve
+from miniscope_core.engines.cnmfe.factors import Factors, merge, update_footprints, update_traces
+from miniscope_core.engines.cnmfe.footprints import enlarge, enlarge_footprint, to_sparse
+from miniscope_core.engines.cnmfe.motion import bin_frame
+from miniscope_core.engines.cnmfe.movie import ScratchRows
+from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.quality import peak_snr, spatial_r
+from miniscope_core.engines.cnmfe.seeds import SeedImages, choose, look, plant
+from miniscope_core.engines.cnmfe.traces import blocks, extract
+from miniscope_core.engines.measure import Measure
+from miniscope_core.errors import EngineError
+from miniscope_core.io.recording import Recording
+from miniscope_core.models.parameters import CnmfeParameters
+from miniscope_core.progress import Progress
+from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, write_step
+
+_LOOKS: Final = 2
+"""Times seeds are looked for: the second finds what brighter neighbours covered; a third finds mostly fragments."""
+_LEAST_FRAMES: Final = 32
+_LEAST_CELLS_ACROSS: Final = 3
+_PACKAGES: Final = ("numpy", "scipy", "opencv-python-headless", "calab", "zarr")
+
+
+class CnmfeEngine:
+    """The built-in one-photon engine: constrained factorisation with a ring background, streamed.
+
+    Memory does not grow with the length of the recording; the same recording and parameters give the same result
+    whatever the number of workers.
+    """
+
+    def run(
+        self,
+        recording: Recording,
+        parameters: CnmfeParameters,
+        output_dir: Path,
+        progress: Progress,
+        resources: Resources,
+    ) -> ProcessingResult:
+        """Process a recording; see :class:`miniscope_core.engines.base.Engine`.
+
+        Footprints have a peak of one, so traces are in counts of the recording at the brightest pixel, relative to
+        the mean of the movie.
+
+        Raises
+        ------
+        EngineError
+            When the recording is too short or too small for the cell diameter, or the disk too full.
+        """
+        _check(recording, parameters)
+        writer = ResultWriter(output_dir)
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # the engine's own threads already use every worker
+        try:
+            with Measure() as measure, ThreadPoolExecutor(resources.workers) as pool:
+                context = Context(pool, resources.workers, progress)
+                return _Job(recording, parameters, resources.scratch_dir, writer, context, measure).run()
+        except OSError as error:
+            raise EngineError(
+                f"Working files in {resources.scratch_dir} or result in {output_dir}: {error}. "
+                "Free space or name another folder."
+            ) from error
+        finally:
+            cv2.setNumThreads(threads)
+
+
+@dataclass
+class _Fit:
+    """What the factorisation gives."""
+
+    factors: Factors
+    ring: Ring
+    images: SeedImages
+    seeds: NDArray[np.int64]
+    r_value: NDArray[np.float32]
+
+
+@dataclass
+class _Job:
+    """One run of the engine, step by step."""
+
+    recording: Recording
+    parameters: CnmfeParameters
+    scratch: Path
+    writer: ResultWriter
+    context: Context
+    measure: Measure
+
+    def run(self) -> ProcessingResult:
+        with self.measure.stage("motion correction"):
+            corrected = correct(self.recording, self.parameters, self.scratch, self.context)
+        with self.measure.stage("factorisation"):
+            fit = self._factorise(corrected)
+        notes: tuple[str, ...] = ()
+        if fit.factors.footprints:
+            self._traces(corrected, fit)
+        else:
+            notes = ("No cells found: no pixel passed both min_corr and min_pnr.",)
+            self._nothing()
+        with self.measure.stage("writing"):
+            self._write(corrected, fit)
+        for movie in {id(m): m for m in (corrected.movie, corrected.fit)}.values():
+            movie.close()
+        return self.writer.finish(self._info(len(fit.factors.footprints), notes))
+
+    def _factorise(self, corrected: Corrected) -> _Fit:
+        parameters, movie = self.parameters, corrected.fit
+        diameter = parameters.cell_diameter_px / corrected.bin_factor
+        shape = movie.shape[1], movie.shape[2]
+        mean = bin_frame(corrected.average, corrected.bin_factor)
+        factors = Factors(shape, diameter, [], np.zeros((0, movie.shape[0]), np.float32))
+        steps, done = 2 + 4 * _LOOKS, 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            self.context.progress("factorisation", done, steps)
+
+        ring = fit_ring(movie, mean, factors, self.context)
+        clean = remove_background(movie, ring, factors, self.scratch / "clean.i16", self.context)
+        advance()
+        looks: list[SeedImages] = []
+        planted = []
+        for _ in range(_LOOKS):
+            images = look(clean, factors, self.context)
+            looks.append(images)
+            seeds = choose(images, diameter, parameters.min_corr, parameters.min_pnr)
+            plant(seeds, images, factors, clean, self.context)
+            planted.append(seeds)
+            advance()
+            for _ in range(2):
+                update_footprints(factors, clean, self.context)
+                update_traces(factors, clean, self.context)
+                merge(factors, parameters.merge_corr)
+            advance()
+            clean.close()
+            ring = fit_ring(movie, mean, factors, self.context)
+            clean = remove_background(movie, ring, factors, self.scratch / "clean.i16", self.context)
+            advance()
+            update_traces(factors, clean, self.context)
+            update_footprints(factors, clean, self.context)
+            merge(factors, parameters.merge_corr)
+            update_traces(factors, clean, self.context)
+            advance()
+        r_value = spatial_r(clean, factors, self.context)
+        clean.close()
+        advance()
+        return _Fit(factors, ring, looks[0], np.concatenate(planted), r_value)
+
+    def _traces(self, corrected: Corrected, fit: _Fit) -> None:
+        """Extract, deconvolve and judge every unit, and write what belongs to units."""
+        footprints = fit.factors.footprints
+        large = [enlarge_footprint(footprint, corrected.bin_factor) for footprint in footprints]
+        scale = [float(footprint.weights.max()) for footprint in footprints]
+        units, frames = len(footprints), self.recording.frame_count
+        with self.measure.stage("trace extraction"):
+            raw = extract(corrected.movie, fit.ring.mean, fit.ring, footprints, self.scratch / "raw.f32", self.context)
+        outputs = {name: ScratchRows(self.scratch / f"{name}.f32", (units, frames)) for name in _UNIT_ROWS}
+        facts = np.zeros((units, 3))
+
+        def work(unit: int) -> tuple[float, float, float]:
+            values = raw.read(unit) * np.float32(scale[unit])
+            solved = deconvolve(values, self.recording.fps, self.parameters.rise_time_s, self.parameters.decay_time_s)
+            for name, row in zip(_UNIT_ROWS, (values, solved.trace, solved.activity), strict=True):
+                outputs[name].write(unit, 0, row)
+            return solved.baseline, solved.noise, peak_snr(solved.trace, solved.baseline, solved.noise)
+
+        with self.measure.stage("deconvolution"):
+            for unit, fact in enumerate(self.context.run("deconvolution", work, range(units))):
+                facts[unit] = fact
+        with self.measure.stage("writing"):
+            for name, rows in outputs.items():
+                array = self.writer.create(name, rows.shape)
+                for columns, block in blocks(rows, write_step()):
+                    array[:, columns] = block
+                rows.close()
+        raw.close()
+        snr = facts[:, 2]
+        accepted = (snr >= self.parameters.min_snr) & (fit.r_value >= self.parameters.min_r_value)
+        self.writer.write_footprints(to_sparse(large, self.recording.shape))
+        for name, values in (
+            ("accepted", accepted),
+            ("snr", snr),
+            ("r_value", fit.r_value),
+            ("baseline", facts[:, 0]),
+            ("noise", facts[:, 1]),
+            ("decay_time_s", np.full(units, self.parameters.decay_time_s)),
+        ):
+            self.writer.write(name, values)
+
+    def _nothing(self) -> None:
+        """Write the arrays of zero units."""
+        for name in _UNIT_ROWS:
+            self.writer.create(name, (0, self.recording.frame_count))
+        height, width = self.recording.shape
+        self.writer.write_footprints(to_sparse([], (height, width)))
+        for name in ("accepted", "snr", "r_value", "baseline", "noise", "decay_time_s"):
+            self.writer.write(name, np.zeros(0))
+
+    def _write(self, corrected: Corrected, fit: _Fit) -> None:
+        """Write what belongs to the recording."""
+        shape, bin_factor = self.recording.shape, corrected.bin_factor
+        arrays: dict[str, NDArray[Any]] = {
+            "shifts_px": corrected.shifts,
+            "outlier_frames": corrected.outliers,
+            "timestamps_s": self.recording.timestamps_s,
+            "seeds_px": fit.seeds * bin_factor + bin_factor // 2,
+            "image_template": corrected.template,
+            "image_average": corrected.average,
+            "image_max": corrected.maximum,
+            "image_correlation": enlarge(fit.images.correlation, bin_factor, shape),
+            "image_pnr": enlarge(fit.images.pnr, bin_factor, shape),
+        }
+        for name, values in arrays.items():
+            self.writer.write(name, values)
+
+    def _info(self, units: int, notes: tuple[str, ...]) -> ResultInfo:
+        return ResultInfo(
+            method=self.parameters.method,
+            package="miniscope_core",
+            package_version=miniscope_core.__version__,
+            shape=self.recording.shape,
+            frame_count=self.recording.frame_count,
+            unit_count=units,
+            fps=self.recording.fps,
+            parameters=self.parameters.model_dump(mode="json"),
+            versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+            timings=self.measure.timings,
+            cpu_seconds=self.measure.cpu_seconds,
+            peak_memory_bytes=self.measure.peak_memory_bytes,
+            activity_method=METHOD,
+            notes=notes,
+        )
+
+
+_UNIT_ROWS: Final = ("fluorescence", "traces", "activity")
+
+
+def _check(recording: Recording, parameters: CnmfeParameters) -> None:
+    """Refuse a recording that nothing can be found in."""
+    if recording.frame_count < _LEAST_FRAMES:
+        raise EngineError(
+            f"Recording at {recording.directory}: got {recording.frame_count} frames, "
+            f"expected at least {_LEAST_FRAMES}. Is the copy complete?"
+        )
+    least = _LEAST_CELLS_ACROSS * parameters.cell_diameter_px
+    if min(recording.shape) < least:
+        height, width = recording.shape
+        raise EngineError(
+            f"Recording at {recording.directory}: got frames of {height}×{width} px, expected at least {least:.0f} px "
+            f"on each side for cells of {parameters.cell_diameter_px:g} px. Give its cell_diameter_px."
+        )

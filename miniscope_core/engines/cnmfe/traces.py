@@ -1,0 +1,86 @@
+"""Fluorescence of every unit on every frame, streamed: one sparse product and one small solve per chunk.
+
+With the ring weights W and the footprints A fixed, a mean-free frame y obeys (I − W) y ≈ (I − W) A c. The least
+squares solution for c is linear in y, so frames need not know of each other and memory does not grow with their
+number.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from miniscope_core.engines.cnmfe.background import Ring, filter_operator
+from miniscope_core.engines.cnmfe.factors import project, sparse_by_tile, tile_grid
+from miniscope_core.engines.cnmfe.footprints import Footprint, to_sparse
+from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
+from miniscope_core.engines.cnmfe.parallel import Context
+
+_RIDGE: Final = 1e-4
+"""Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
+
+
+def extract(
+    movie: ScratchMovie,
+    mean: NDArray[np.float32],
+    ring: Ring,
+    footprints: list[Footprint],
+    path: Path,
+    context: Context,
+) -> ScratchRows:
+    """Demix the fluorescence of every unit on every frame.
+
+    Parameters
+    ----------
+    movie
+        Motion-corrected movie, every frame, (frame, height, width).
+    mean
+        Its mean image.
+    ring
+        Background model.
+    footprints
+        Of unit norm, at least one.
+    path
+        Scratch file for the rows.
+    context
+        Workers and progress.
+
+    Returns
+    -------
+    ScratchRows
+        (unit, frame), relative to the mean of the movie.
+    """
+    shape = movie.shape[1], movie.shape[2]
+    rows = to_sparse(footprints, shape)
+    operator = filter_operator(ring, shape)
+    filtered = sp.csr_array(rows @ operator.T)
+    gram = (filtered @ filtered.T).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
+    factor = scipy.linalg.cho_factor(gram)
+    matched = sp.csr_array(filtered @ operator)
+    tiled = sparse_by_tile(matched, shape)
+    grid = tile_grid(shape)
+    found = ScratchRows(path, (len(footprints), movie.shape[0]))
+
+    def work(frames: slice) -> None:
+        chunk = movie.read(frames)
+        chunk -= mean
+        values = scipy.linalg.cho_solve(factor, project(chunk, tiled, len(footprints), grid).astype(np.float64))
+        for unit, part in enumerate(values.astype(np.float32)):
+            found.write(unit, frames.start, part)
+
+    for _ in context.run("trace extraction", work, movie.chunks):
+        pass
+    return found
+
+
+def blocks(rows: ScratchRows, step: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Read rows in blocks of columns, each (row, ≤ step)."""
+    count, length = rows.shape
+    for start in range(0, length, step):
+        columns = slice(start, min(start + step, length))
+        yield columns, np.stack([rows.read(row, columns) for row in range(count)])

@@ -1,0 +1,75 @@
+"""What a run costs: wall seconds per stage, CPU seconds and peak memory of the whole process tree."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+_INTERVAL_S = 0.05
+
+
+class Measure:
+    """Measure a run; use as a context manager around it.
+
+    Peak memory is sampled twenty times a second over this process and all that it started, so a shorter peak can
+    be missed. CPU seconds are those of this process (all threads) and of children that have ended.
+    """
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        """Wall seconds by stage, in the order they began."""
+        self.peak_memory_bytes = 0
+        """Highest resident memory of the process tree seen so far."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
+        self._cpu_at_start = 0.0
+
+    def __enter__(self) -> Self:
+        self._cpu_at_start = _cpu_seconds()
+        self.peak_memory_bytes = _resident_bytes()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds used since the measure began."""
+        return _cpu_seconds() - self._cpu_at_start
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the wall seconds of the enclosed work to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes())
+            self._stop.wait(_INTERVAL_S)
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _resident_bytes() -> int:
+    process = psutil.Process()
+    total = int(process.memory_info().rss)
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):  # it may end while we look
+            total += int(child.memory_info().rss)
+    return total
