@@ -1,17 +1,13 @@
 """The flow that decides which units are cells."""
 
-from typing import Final
-
 from prefect import flow
 
+from flows.forms import ACCEPT_ENGINE, PolicyForm, TaskText
 from flows.tasks import curate_task
-from miniscope_core.curation.policies import AcceptEngine, CurationPolicy
-
-ACCEPT_ENGINE: Final = AcceptEngine()
 
 
 @flow(name="curate-processing", flow_run_name="curate {processing}")
-def curate_processing(processing: str, policy: CurationPolicy = ACCEPT_ENGINE) -> str:
+def curate_processing(processing: TaskText, policy: PolicyForm = ACCEPT_ENGINE) -> str:
     """Decide on every unit of a processing by a policy, once per policy.
 
     Parameters

@@ -2,12 +2,13 @@
 
 from prefect import flow
 
+from flows.forms import CurationText
 from flows.reports import report_curation
 from flows.tasks import extract_task
 
 
 @flow(name="extract-traces", flow_run_name="extract {curation}")
-def extract_traces(curation: str) -> int:
+def extract_traces(curation: CurationText) -> int:
     """Write motion correction, masks, classification, fluorescence, activity and quality of a curation, once.
 
     Parameters

@@ -1,19 +1,14 @@
 """The flow that records a folder's facts, files and clock."""
 
-from pathlib import Path
-from typing import Final
-
 from prefect import flow
 
+from flows.forms import NO_OPTIONS, Options, RecordingDir, name_by_folder
 from flows.reports import report_recording
 from flows.tasks import ingest_task
-from miniscope_core.pipeline.requests import IngestOptions
-
-NO_OPTIONS: Final = IngestOptions()
 
 
-@flow(name="ingest-recording", flow_run_name="ingest {recording_dir}")
-def ingest_recording(recording_dir: Path, options: IngestOptions = NO_OPTIONS) -> str:
+@flow(name="ingest-recording", flow_run_name=name_by_folder("ingest"))
+def ingest_recording(recording_dir: RecordingDir, options: Options = NO_OPTIONS) -> str:
     """Read a recording folder and record subject, session, recording, files, clock and configuration, once.
 
     Parameters

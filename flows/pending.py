@@ -2,29 +2,42 @@
 
 from prefect import flow
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
-from flows.curate import ACCEPT_ENGINE
+from flows.forms import (
+    ACCEPT_ENGINE,
+    DEFAULT_PARAMETERS,
+    EngineForm,
+    ParamsetId,
+    PolicyForm,
+    RecordingText,
+    chosen_parameters,
+)
 from flows.reports import report_curation
 from flows.tasks import curate_task, extract_task, pending_task, plan_task, process_task
-from miniscope_core.curation.policies import CurationPolicy
-from miniscope_core.errors import EngineError, MiniscopeError
-from miniscope_core.models.parameters import Parameters
+from miniscope_core.errors import ClaimError, EngineError
 
 
-@flow(name="process-pending")
+def _name() -> str:
+    number = flow_run.parameters.get("paramset_id")
+    return "pending" if number is None else f"pending with parameter set {number}"
+
+
+@flow(name="process-pending", flow_run_name=_name)
 def process_pending(
-    parameters: Parameters | None = None,
-    paramset_id: int | None = None,
-    policy: CurationPolicy = ACCEPT_ENGINE,
+    parameters: EngineForm = DEFAULT_PARAMETERS,
+    paramset_id: ParamsetId = None,
+    policy: PolicyForm = ACCEPT_ENGINE,
 ) -> list[str]:
     """Process, curate and extract every ingested recording that has no result with a parameter set.
 
-    A recording that fails does not stop the others; the run fails at its end and names each.
+    Each recording is a run of its own, one after another. One that fails does not stop the others: the run fails
+    at its end and names each. One that somebody else is computing at the moment is left to them.
 
     Parameters
     ----------
     parameters
-        Parameters of an engine. Default: the built-in engine's.
+        Parameters of an engine; recorded as a set where they are new.
     paramset_id
         Number of a recorded parameter set, instead of ``parameters``.
     policy
@@ -40,22 +53,44 @@ def process_pending(
     EngineError
         After all were tried, when any failed.
     """
-    number, recordings = pending_task(parameters, paramset_id)
+    number, recordings = pending_task(chosen_parameters(parameters, paramset_id), paramset_id)
+    logger = get_run_logger()
+    logger.info("%d recordings have no result with parameter set %d", len(recordings), number)
     made: list[str] = []
-    failed: dict[str, str] = {}
+    failed: list[str] = []
     for recording in recordings:
-        try:
-            made.append(_process_one(recording, number, policy))
-        except MiniscopeError as error:
-            get_run_logger().error("%s: %s", recording, error)
-            failed[recording] = str(error)
+        # Whatever befalls one recording, also what nobody thought of, must not keep the later ones from their turn.
+        outcome = finish_recording(recording, number, policy, return_state=True).result(raise_on_failure=False)
+        if isinstance(outcome, str):
+            made.append(outcome)
+        elif isinstance(outcome, ClaimError):
+            logger.warning("%s is left out: %s", recording, outcome)
+        else:
+            logger.error("%s failed: %s", recording, outcome)
+            failed.append(f"{recording}: {outcome}")
     if failed:
-        lines = "; ".join(f"{recording}: {message}" for recording, message in failed.items())
-        raise EngineError(f"{len(failed)} of {len(recordings)} recordings failed, the others are done: {lines}")
+        raise EngineError(f"{len(failed)} of {len(recordings)} recordings failed, all were tried: {'; '.join(failed)}")
     return made
 
 
-def _process_one(recording: str, paramset_id: int, policy: CurationPolicy) -> str:
+@flow(name="finish-recording", flow_run_name="finish {recording}")
+def finish_recording(recording: RecordingText, paramset_id: int, policy: PolicyForm) -> str:
+    """Process, curate and extract one ingested recording with a recorded parameter set.
+
+    Parameters
+    ----------
+    recording
+        Key of the recording: ``subject/session_datetime/recording_id``.
+    paramset_id
+        Number of the parameter set.
+    policy
+        How the units are decided on.
+
+    Returns
+    -------
+    str
+        Key of the curation.
+    """
     task_key = plan_task(recording, None, paramset_id)
     process_task(task_key)
     curation = str(curate_task(task_key, policy).key)

@@ -1,25 +1,30 @@
 """The flow that does it all: from a folder of video to cells in the database."""
 
-from pathlib import Path
-
 from prefect import flow
 
-from flows.curate import ACCEPT_ENGINE
-from flows.ingest import NO_OPTIONS
+from flows.forms import (
+    ACCEPT_ENGINE,
+    DEFAULT_PARAMETERS,
+    NO_OPTIONS,
+    EngineForm,
+    Options,
+    ParamsetId,
+    PolicyForm,
+    RecordingDir,
+    chosen_parameters,
+    name_by_folder,
+)
 from flows.reports import report_curation, report_recording
 from flows.tasks import curate_task, extract_task, ingest_task, plan_task, process_task
-from miniscope_core.curation.policies import CurationPolicy
-from miniscope_core.models.parameters import Parameters
-from miniscope_core.pipeline.requests import IngestOptions
 
 
-@flow(name="run-pipeline", flow_run_name="pipeline {recording_dir}")
+@flow(name="run-pipeline", flow_run_name=name_by_folder("pipeline"))
 def run_pipeline(
-    recording_dir: Path,
-    options: IngestOptions = NO_OPTIONS,
-    parameters: Parameters | None = None,
-    paramset_id: int | None = None,
-    policy: CurationPolicy = ACCEPT_ENGINE,
+    recording_dir: RecordingDir,
+    options: Options = NO_OPTIONS,
+    parameters: EngineForm = DEFAULT_PARAMETERS,
+    paramset_id: ParamsetId = None,
+    policy: PolicyForm = ACCEPT_ENGINE,
 ) -> str:
     """Ingest a recording, process it, curate the units and extract their traces; what is done already is kept.
 
@@ -30,7 +35,7 @@ def run_pipeline(
     options
         What the folder does not tell, or tells wrong.
     parameters
-        Parameters of an engine. Default: the built-in engine's.
+        Parameters of an engine; recorded as a set where they are new.
     paramset_id
         Number of a recorded parameter set, instead of ``parameters``.
     policy
@@ -43,7 +48,7 @@ def run_pipeline(
     """
     recording = str(ingest_task(recording_dir, options).key)
     report_recording(recording)
-    task_key = plan_task(recording, parameters, paramset_id)
+    task_key = plan_task(recording, chosen_parameters(parameters, paramset_id), paramset_id)
     process_task(task_key)
     curation = str(curate_task(task_key, policy).key)
     extract_task(curation)

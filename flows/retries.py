@@ -5,15 +5,19 @@ from typing import Any, Final, TypedDict
 from prefect import Task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import exponential_backoff
 
 from miniscope_core.storage.faults import is_transient
 
 
 def transient_only(task: Task[..., Any], task_run: TaskRun, state: "State[Any]") -> bool:
-    """Tell Prefect whether a failed task may succeed later: see :func:`miniscope_core.storage.faults.is_transient`."""
+    """Tell Prefect whether a failed task may succeed later: see :func:`miniscope_core.storage.faults.is_transient`.
+
+    A task that ran out of its own time does not: its next attempt would take as long.
+    """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, BaseException) and is_transient(error)
+    return isinstance(error, BaseException) and not isinstance(error, TaskRunTimeoutError) and is_transient(error)
 
 
 class TaskOptions(TypedDict):

@@ -4,12 +4,15 @@ Between tasks go keys as text and small models, never arrays or connections: a t
 settings of its own process name.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from prefect import task
 
+from flows.logs import forward_logs
 from flows.progress import RunProgress
 from flows.retries import RETRY_TRANSIENT
 from miniscope_core.curation.policies import CurationPolicy
@@ -25,6 +28,14 @@ _PROCESS_LIMIT: Final = timedelta(hours=24).total_seconds()
 _ROWS_LIMIT: Final = timedelta(hours=1).total_seconds()
 
 
+@contextmanager
+def _archive() -> Iterator[Archive]:
+    """Open database and store for a task, whose log lines go to the run's page."""
+    forward_logs()
+    with Archive.open() as archive:
+        yield archive
+
+
 @task(
     name="ingest",
     task_run_name="ingest {recording_dir}",
@@ -34,14 +45,14 @@ _ROWS_LIMIT: Final = timedelta(hours=1).total_seconds()
 )
 def ingest_task(recording_dir: Path, options: IngestOptions) -> ingest.Ingested:
     """Ingest a folder: see :func:`miniscope_core.pipeline.ingest.ingest_recording`."""
-    with Archive.open() as archive:
+    with _archive() as archive:
         return ingest.ingest_recording(archive, recording_dir, options, RunProgress())
 
 
 @task(name="plan", task_run_name="plan {recording}", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
 def plan_task(recording: str, parameters: Parameters | None, paramset_id: int | None) -> str:
     """Record the parameter set and the task; return the task's key."""
-    with Archive.open() as archive:
+    with _archive() as archive:
         number = process.choose_parameter_set(archive, parameters, paramset_id)
         return str(process.add_task(archive, as_key(recording, RecordingKey), number))
 
@@ -55,7 +66,7 @@ def plan_task(recording: str, parameters: Parameters | None, paramset_id: int | 
 )
 def process_task(task_key: str) -> process.Processed:
     """Compute and publish a task's result: see :func:`miniscope_core.pipeline.process.process_recording`."""
-    with Archive.open() as archive:
+    with _archive() as archive:
         return process.process_recording(archive, as_key(task_key, TaskKey), RunProgress())
 
 
@@ -64,7 +75,7 @@ def process_task(task_key: str) -> process.Processed:
 )
 def curate_task(task_key: str, policy: CurationPolicy) -> curate.Curated:
     """Decide on the units of a processing: see :func:`miniscope_core.pipeline.curate.curate_processing`."""
-    with Archive.open() as archive:
+    with _archive() as archive:
         return curate.curate_processing(archive, as_key(task_key, TaskKey), policy)
 
 
@@ -77,13 +88,13 @@ def curate_task(task_key: str, policy: CurationPolicy) -> curate.Curated:
 )
 def extract_task(curation_key: str) -> extract.Extracted:
     """Write the rows of a curation's results: see :func:`miniscope_core.pipeline.extract.extract_traces`."""
-    with Archive.open() as archive:
+    with _archive() as archive:
         return extract.extract_traces(archive, as_key(curation_key, CurationKey), RunProgress())
 
 
 @task(name="pending", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
 def pending_task(parameters: Parameters | None, paramset_id: int | None) -> tuple[int, list[str]]:
     """Return the parameter set's number and the keys of the recordings that have no result with it."""
-    with Archive.open() as archive:
+    with _archive() as archive:
         number = process.choose_parameter_set(archive, parameters, paramset_id)
         return number, [str(key) for key in process.pending_recordings(archive, number)]

@@ -1,0 +1,289 @@
+"""What a run's page shows: reports with facts and pictures, and tables of the units, as artifacts.
+
+A report is part of its run: a store that is away for a moment is tried again like everywhere else, and a report that
+cannot be made fails the run after the science was committed, so that running again makes only the report.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows.logs import forward_logs
+from flows.markdown import artifact_key, bullets, escaped, facts, picture, table
+from flows.retries import RETRY_TRANSIENT
+from miniscope_core.figures import recording_figure
+from miniscope_core.io import open_recording
+from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
+from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.plots import (
+    plot_contours,
+    plot_shifts,
+    plot_summary_images,
+    plot_traces,
+    png_bytes,
+)
+from miniscope_core.quality.masks import measure_masks
+from miniscope_core.result import ProcessingResult
+from miniscope_core.settings import Settings
+from miniscope_core.workspace import Workspace
+
+_LIMIT: Final = timedelta(hours=1).total_seconds()
+_TRACES: Final = 16
+_FILES: Final = 20
+# The page of a run is narrow: eight columns fit with names as short as these.
+_COLUMNS: Final = {
+    "mask_id": "mask_id",
+    "mask_npix": "npix",
+    "mask_center_y": "y_px",
+    "mask_center_x": "x_px",
+    "snr": "snr",
+    "r_value": "r_value",
+    "accepted": "accepted",
+    "mask_type": "type",
+}
+
+
+# -- tasks ----------------------------------------------------------------------------------------------
+@task(
+    name="report-recording", task_run_name="report {key}", tags=["miniscope"], timeout_seconds=_LIMIT, **RETRY_TRANSIENT
+)
+def report_recording(key: str) -> None:
+    """Show a recording's facts, files, clock and a few frames on the run's page."""
+    forward_logs()
+    with Workspace() as workspace:
+        recording = as_key(key, RecordingKey)
+        row = workspace.fetch1("Recording", recording) | workspace.fetch1("RecordingInfo", recording)
+        files = workspace.files(recording)
+        parts = [
+            f"# Recording {escaped(key)}",
+            picture("Frames, brightness and frame clock", png_bytes(_frames_figure(row, files))),
+            _clock_section(row),
+            "## Facts",
+            _recording_facts(row),
+            "## Files",
+            _files_table(files, row["recording_directory"]),
+        ]
+    _show("recording", key, parts)
+
+
+@task(
+    name="report-processing",
+    task_run_name="report {task_key}",
+    tags=["miniscope"],
+    timeout_seconds=_LIMIT,
+    **RETRY_TRANSIENT,
+)
+def report_processing(task_key: str) -> None:
+    """Show a result on the run's page, with the engine's own acceptance: pictures, facts and a table of the units."""
+    forward_logs()
+    key = as_key(task_key, TaskKey)
+    with Workspace() as workspace:
+        result = workspace.result(key)
+        parts = [
+            f"# Result {escaped(key)}",
+            f"**{int(result.accepted.sum())} of {result.unit_count} units** pass the engine's own criteria.",
+            *_result_sections(result, result.accepted),
+            *_about(workspace, key),
+        ]
+        units = _units_of_result(result)
+    _show("result", key, parts)
+    _show_units(key, units, "before curation")
+
+
+@task(
+    name="report-curation",
+    task_run_name="report {curation_key}",
+    tags=["miniscope"],
+    timeout_seconds=_LIMIT,
+    **RETRY_TRANSIENT,
+)
+def report_curation(curation_key: str) -> None:
+    """Show a curation's cells on the run's page: pictures, facts and a table of the units."""
+    forward_logs()
+    key = as_key(curation_key, CurationKey)
+    with Workspace() as workspace:
+        masks = workspace.masks(key).sort_values("mask_id")
+        accepted = masks["accepted"].to_numpy(bool)
+        curator = workspace.fetch1("Curation", key)["curator"]
+        parts = [
+            f"# Cells of {escaped(key.task.recording)}",
+            f"**{int(accepted.sum())} of {len(accepted)} units accepted** by {escaped(curator)}. "
+            f"Their key is {escaped(key)}: `Workspace().masks(key)`, `Workspace().fluorescence(key, mask_id)`.",
+            *_result_sections(workspace.result(key), accepted),
+            *_about(workspace, key.task),
+        ]
+    _show("cells", key, parts)
+    _show_units(key, masks[list(_COLUMNS)], f"curated by {curator}")
+
+
+# -- sections ---------------------------------------------------------------------------------------------
+def _show(kind: str, key: object, parts: Iterable[str]) -> None:
+    text = "\n\n".join(part for part in parts if part)
+    create_markdown_artifact(text, key=artifact_key(kind, key), description=f"{kind.capitalize()} {escaped(key)}")
+
+
+def _show_units(key: object, units: pd.DataFrame, remark: str) -> None:
+    named = units.rename(columns=_COLUMNS)
+    rows = [{str(name): _cell(value) for name, value in row.items()} for row in named.to_dict("records")]
+    create_table_artifact(
+        rows,
+        key=artifact_key("units", key),
+        description=f"{len(rows)} units of {escaped(key)}, {escaped(remark)}.",
+    )
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as JSON takes it, numbers with the digits that matter, what was not measured as nothing."""
+    if pd.isna(value):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _about(workspace: Workspace, key: TaskKey) -> list[str]:
+    """Return what a result was computed from and how."""
+    recording = workspace.fetch1("Recording", key.recording) | workspace.fetch1("RecordingInfo", key.recording)
+    row = workspace.fetch1("Processing", key)
+    params = workspace.table("ProcessingParamSet", paramset_id=key.paramset_id).iloc[0]["params"]
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in row["timings"].items())
+    return [
+        _clock_section(recording),
+        "## Recording",
+        _recording_facts(recording),
+        "## Processing",
+        facts(
+            {
+                "Engine": f"{row['method']}, {row['package']} {row['package_version']}",
+                "Finished": f"{row['processing_time']:%Y-%m-%d %H:%M} UTC",
+                "Stages": stages,
+                "Peak memory": f"{row['peak_memory_bytes'] / 2**20:,.0f} MiB",
+                "Parameter set": key.paramset_id,
+                "Notes": "; ".join(row["notes"]),
+            }
+        ),
+        table(("Parameter", "Value"), params.items()),
+    ]
+
+
+def _result_sections(result: ProcessingResult, accepted: NDArray[np.bool_]) -> list[str]:
+    """Return the pictures of a result; reads only the traces that are drawn."""
+    images = result.images
+    behind = "correlation" if "correlation" in images else "average"
+    best = _best(accepted, result.optional("snr"))
+    traces = plot_traces(
+        _rows(result, "fluorescence", best),
+        result.timestamps_s,
+        denoised=_rows(result, "traces", best),
+        activity=_rows(result, "activity", best),
+        mask_ids=best,
+        title=f"Best of {int(accepted.sum())} accepted",
+    )
+    contours = plot_contours(images[behind], result.footprints, accepted=accepted, title=f"Units on {behind}")
+    shifts = plot_shifts(result.shifts_px, result.timestamps_s, outlier_frames=result.optional("outlier_frames"))
+    return [
+        picture("Outlines of the units", png_bytes(contours)),
+        "## Traces",
+        picture("Traces of accepted units", png_bytes(traces)),
+        "## Summary images",
+        picture("Summary images", png_bytes(plot_summary_images(images))),
+        "## Motion",
+        picture("Shifts applied to the frames", png_bytes(shifts)),
+    ]
+
+
+def _best(accepted: NDArray[np.bool_], snr: NDArray[Any] | None) -> NDArray[np.int64]:
+    """Return the accepted units of the highest SNR, in the order of their numbers."""
+    units = np.flatnonzero(accepted)
+    if snr is not None:
+        units = units[np.argsort(-np.nan_to_num(snr[units], nan=-np.inf), kind="stable")]
+    return np.sort(units[:_TRACES])
+
+
+def _rows(result: ProcessingResult, name: str, units: NDArray[np.int64]) -> NDArray[Any]:
+    if not len(units):
+        return np.zeros((0, result.frame_count), np.float32)
+    return np.asarray(result.array(name).oindex[units, :])
+
+
+def _units_of_result(result: ProcessingResult) -> pd.DataFrame:
+    geometry = measure_masks(result.footprints, result.shape)
+    columns = {
+        "mask_id": np.arange(result.unit_count),
+        "mask_npix": geometry.npix,
+        "mask_center_y": geometry.center_px[:, 0],
+        "mask_center_x": geometry.center_px[:, 1],
+        "snr": result.optional("snr"),
+        "r_value": result.optional("r_value"),
+        "accepted": result.accepted,
+    }
+    return pd.DataFrame({name: values for name, values in columns.items() if values is not None})
+
+
+def _recording_facts(row: dict[str, Any]) -> str:
+    clock = row["clock_report"]
+    minutes, seconds = divmod(row["recording_duration"], 60)
+    return facts(
+        {
+            "Frames": f"{row['nframes']:,}",
+            "Size": f"{row['px_height']} × {row['px_width']} px (height × width)",
+            "Rate": f"{row['fps']:.4g} Hz, from the clock",
+            "Duration": f"{row['recording_duration']:.1f} s ({minutes:.0f} min {seconds:.0f} s)",
+            "Dropped frames": f"{row['dropped_frames']:,}, by {clock.get('dropped_from', 'the clock')}",
+            "Recorded": f"{row['recording_datetime']:%Y-%m-%d %H:%M:%S}" if row["recording_datetime"] else None,
+            "Device": row["device"],
+            "Program": row["acquisition_software"],
+            "Gain": row["gain"] if pd.notna(row["gain"]) else None,
+            "LED": row["led_power"] if pd.notna(row["led_power"]) else None,
+            "Folder": row["recording_directory"],
+            "Remarks": row["recording_notes"],
+        }
+    )
+
+
+def _clock_section(row: dict[str, Any]) -> str:
+    """Return what is odd about the clock and the metadata, or nothing."""
+    report = row["clock_report"]
+    odd = [*report.get("problems", ()), *report.get("metadata_warnings", ())]
+    counts = {"repeated times": report.get("repeated"), "times that go back": report.get("backward")}
+    odd += [f"The clock has {count} {what}" for what, count in counts.items() if count]
+    return f"## Odd about this recording\n\n{bullets(odd)}" if odd else ""
+
+
+def _files_table(files: pd.DataFrame, folder: str) -> str:
+    rows = [
+        (
+            os.path.relpath(row["file_path"], folder),
+            row["role"],
+            "" if pd.isna(row["nframes"]) else f"{row['nframes']:,}",
+            f"{row['nbytes']:,}",
+        )
+        for row in files.head(_FILES).to_dict("records")
+    ]
+    more = len(files) - len(rows)
+    return table(("File", "Role", "Frames", "Bytes"), rows) + (f"\n\nand {more} more files" if more else "")
+
+
+def _frames_figure(row: dict[str, Any], files: pd.DataFrame) -> Figure:
+    """Draw a few frames, decoded from the files, with the brightness over time and the clock."""
+    settings = Settings()
+    videos = files[files["role"] == "video"]
+    recording = open_recording(
+        find_below_roots(row["recording_directory"], settings.raw_roots),
+        clock="report",
+        fps=row["fps"] if row["clock_report"].get("source") == "given" else None,
+        frame_counts={
+            os.path.relpath(path, row["recording_directory"]): int(count)
+            for path, count in zip(videos["file_path"], videos["nframes"], strict=True)
+        },
+        workers=settings.workers,
+    )
+    return recording_figure(recording)

@@ -1,0 +1,108 @@
+"""All flows as deployments of one process: the simple way to have forms and a schedule, without work pools."""
+
+from typing import Any, Final
+
+import httpx
+from prefect import Flow, serve
+from prefect.deployments.runner import RunnerDeployment
+from prefect.flows import EntrypointType
+from prefect.schedules import Cron
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.curate import curate_processing
+from flows.extract import extract_traces
+from flows.ingest import ingest_recording
+from flows.pending import process_pending
+from flows.pipeline import run_pipeline
+from flows.process import process_recording
+from miniscope_core.errors import MiniscopeError, ParameterError
+
+NIGHTLY: Final = "0 2 * * *"
+_LOCAL_API: Final = "http://127.0.0.1:4200/api"
+_ANSWER_WITHIN_S: Final = 10.0
+_FLOWS: Final[tuple[Flow[..., Any], ...]] = (
+    run_pipeline,
+    process_pending,
+    ingest_recording,
+    process_recording,
+    curate_processing,
+    extract_traces,
+)
+
+
+class ServerError(MiniscopeError, ConnectionError):
+    """No Prefect server answers."""
+
+
+def serve_all(limit: int = 1, cron: str | None = NIGHTLY, timezone: str = "UTC") -> None:
+    """Offer all flows on a Prefect server and run what is asked for, until this process is stopped.
+
+    Stopping it (Ctrl+C or SIGTERM) pauses the schedule.
+
+    Parameters
+    ----------
+    limit
+        Runs at the same time; further ones wait. An engine uses all workers it may, so more than one rarely helps.
+    cron
+        When to process what is pending, or None for no schedule.
+    timezone
+        Of ``cron``, as ``Europe/Berlin``.
+
+    Raises
+    ------
+    ServerError
+        When no server answers at ``PREFECT_API_URL``, or, where that is not set, on this machine.
+    ParameterError
+        When the schedule or the limit makes no sense.
+    """
+    if limit < 1:
+        raise ParameterError(f"Limit of runs: got {limit}, expected at least 1.")
+    offered = deployments(cron, timezone)
+    with temporary_settings({PREFECT_API_URL: find_server()}):
+        serve(*offered, limit=limit)
+
+
+def deployments(cron: str | None = NIGHTLY, timezone: str = "UTC") -> list[RunnerDeployment]:
+    """Make a deployment of each flow; ``process-pending`` gets the schedule.
+
+    Raises
+    ------
+    ParameterError
+        When the schedule makes no sense.
+    """
+    try:
+        schedule = None if cron is None else Cron(cron, timezone=timezone)
+        return [
+            RunnerDeployment.from_flow(
+                flow,
+                name=flow.name,
+                tags=["miniscope"],
+                schedule=schedule if flow is process_pending else None,
+                # By module: wherever the process was started, the installed package is what runs.
+                entrypoint_type=EntrypointType.MODULE_PATH,
+            )
+            for flow in _FLOWS
+        ]
+    except ValueError as error:
+        raise ParameterError(
+            f"Schedule: got {cron!r} in time zone {timezone!r}, expected as '0 2 * * *' and 'Europe/Berlin'."
+        ) from error
+
+
+def find_server() -> str:
+    """Return the address of the Prefect server to use: the one that is set, or the one on this machine.
+
+    Raises
+    ------
+    ServerError
+        When none answers.
+    """
+    address = PREFECT_API_URL.value() or _LOCAL_API
+    try:
+        httpx.get(f"{address}/health", timeout=_ANSWER_WITHIN_S).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"No Prefect server answers at {address}: {error}. Start one in another terminal by "
+            "`prefect server start`, or name yours in PREFECT_API_URL."
+        ) from error
+    return address
