@@ -14,6 +14,7 @@ from miniscope_core.models.types import (
     ExactJson,
     Finite,
     JsonDict,
+    JsonValue,
     LocalTime,
     LocalTimeColumn,
     Measure,
@@ -174,7 +175,7 @@ class RecordingConfigBase(Entity):
 
     natural_key: ClassVar[tuple[str, ...]] = ("recording_pk", "name")
     name: Name = Field(description="Name of the file, relative to the session folder")
-    content: JsonDict = Field(sa_type=ExactJson, description="As read, nothing left out")
+    content: JsonValue = Field(sa_type=ExactJson, nullable=False, description="As read, nothing left out")
 
 
 class RecordingConfig(RecordingConfigBase, table=True):

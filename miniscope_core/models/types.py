@@ -229,6 +229,8 @@ def _storable_json(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+JsonValue = Annotated[Any, BeforeValidator(_storable_json)]
+"""Anything JSON has, that comes back exactly; column ``ExactJson``."""
 JsonDict = Annotated[dict[str, Any], BeforeValidator(_storable_json)]
 """JSON object that comes back exactly; column ``ExactJson``."""
 JsonList = Annotated[list[Any], BeforeValidator(_storable_json)]

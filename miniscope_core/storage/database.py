@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlmodel import Session
 
@@ -205,7 +205,7 @@ class Database:
             raise DatabaseError(f"The database {self.url} {_what(error)}: {self._reason(error)}.") from error
 
     def _reason(self, error: SQLAlchemyError) -> str:
-        text = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+        text = str(error.orig if isinstance(error, StatementError) and error.orig is not None else error)
         if self._url.password:
             text = text.replace(str(self._url.password), "***")
         return " ".join(text.split()).rstrip(".")

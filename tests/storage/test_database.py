@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlmodel import select
@@ -22,6 +23,7 @@ from miniscope_core.errors import ConflictError, DatabaseError
 from miniscope_core.models import make, metadata
 from miniscope_core.storage.database import Database
 from miniscope_core.storage.migrations import HEAD, VERSION_TABLE, alembic_config, migrate
+from tests.models.example import insert_example
 
 
 class Interruption(BaseException):
@@ -283,6 +285,41 @@ def test_migrating_leaves_the_logging_of_the_program_alone(empty_database_url: s
     assert logging.getLogger().level == level
 
 
+def test_changing_a_table_keeps_the_rows_that_refer_to_it(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To change a table SQLite copies and drops it; with foreign keys on, the drop would cascade.
+    def recreate(connection: sa.Connection) -> None:
+        operations = Operations(MigrationContext.configure(connection, opts={"transactional_ddl": True}))
+        with operations.batch_alter_table("curation", recreate="always") as batch:
+            batch.add_column(sa.Column("extra", sa.String()))
+
+    with sqlite_database.session() as session:
+        curation = insert_example(session).curation
+        session.add(make(m.CurationUnit, curation_pk=curation, unit_id=0, accepted=True))
+    _set_revision(sqlite_database, "0000")
+    monkeypatch.setattr("miniscope_core.storage.database.migrate", recreate)
+    sqlite_database.upgrade()
+    with sqlite_database.session() as session:
+        assert len(session.exec(select(m.CurationUnit)).all()) == 1
+        assert len(session.exec(select(m.Mask)).all()) == 2
+
+
+def test_a_migration_that_breaks_references_is_undone(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def orphan(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("DELETE FROM subject")
+
+    with sqlite_database.session() as session:
+        insert_example(session)
+    _set_revision(sqlite_database, "0000")
+    monkeypatch.setattr("miniscope_core.storage.database.migrate", orphan)
+    with pytest.raises(DatabaseError, match=r"'session'.*undone"):
+        sqlite_database.upgrade()
+    assert subjects(sqlite_database) == ["subject1"]
+
+
 # -- what is wrong with a database ------------------------------------------------------------------------
 def test_check_accepts_a_database_of_this_version(database: Database) -> None:
     database.check()
@@ -346,11 +383,31 @@ def test_an_unreachable_server_is_one_line_without_the_password(backend: str) ->
     assert "s3cr" not in repr(database)
 
 
+def test_the_password_is_not_repeated_when_the_driver_tells_it() -> None:
+    database = Database("postgresql://me:s3cr%40t@127.0.0.1:1/lab")
+    with pytest.raises(DatabaseError, match=r"\*\*\*") as caught, database.session():
+        raise OperationalError("SELECT 1", {}, Exception("no such user: me, s3cr@t"))
+    assert "s3cr" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["", "lab.db", "mysql://me:s3cret@host/lab", "postgresql+asyncpg://me:s3cret@host/lab"])
 def test_an_address_of_no_known_kind_is_refused(url: str) -> None:
     with pytest.raises(DatabaseError, match="expected sqlite:///") as caught:
         Database(url)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("backend", ["postgres"], indirect=True)
+def test_a_connection_that_the_server_closed_is_opened_again(database: Database) -> None:
+    assert subjects(database) == []
+    with Database(database.engine.url.render_as_string(hide_password=False)) as other, other.engine.begin() as admin:
+        closed = admin.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).all()
+    assert closed == [(True,)]
+    assert subjects(database) == []
 
 
 @pytest.fixture
