@@ -50,7 +50,7 @@ def require_row(folder: Path, videos: dict[int, Path], first: int, prefix: str) 
         names = ", ".join(f"{prefix}{number}.avi" for number in missing)
         have = ", ".join(path.name for path in list(videos.values())[:5]) or "no video"
         raise VideoError(f"Video {names} missing in {folder}: got {have}. Is the copy complete?")
-    return [videos[number] for number in sorted(videos) if number >= first]
+    return [path for number, path in videos.items() if number >= first]
 
 
 def shorten(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from miniscope_core.io.avi import complete_frames, cut_short, never_closed
-from miniscope_core.io.video import open_video
+from miniscope_core.io.video import count_frames, open_video
 from tests.builders import cut_file, make_movie, write_pyav_video, write_video
 
 
@@ -29,7 +29,7 @@ def test_a_file_cut_anywhere_is_told(tmp_path: Path, keep: float) -> None:
 
 @pytest.mark.parametrize("codec", ["FFV1", "GREY", "DIB"])
 def test_the_beginning_of_a_frame_is_none(tmp_path: Path, codec: str) -> None:
-    """Some versions of FFmpeg decode what is there of a frame cut in two; the picture would be damaged."""
+    """Some decoders, and older versions of others, make a damaged frame of what is there."""
     movie = make_movie(30)
     whole = tmp_path / "0.avi"
     write_pyav_video(whole, movie) if codec == "DIB" else write_video(whole, movie, codec)
@@ -42,6 +42,14 @@ def test_the_beginning_of_a_frame_is_none(tmp_path: Path, codec: str) -> None:
         np.testing.assert_array_equal(video.source().read(0, 29, 1), movie[:29])
     whole.write_bytes(data[: index + 4])
     assert complete_frames(whole) == 30
+
+
+def test_a_partial_frame_is_not_counted_where_it_decodes(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "0.avi", make_movie(30), "MJPG")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"idx1") - 20])
+    assert count_frames([path], [30]) == [30]
+    assert open_video(tmp_path, [path]).files[0].frame_count == 29
 
 
 def test_a_file_never_closed_is_told_and_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from miniscope_core.errors import ClockError, RecordingError, VideoError
 from miniscope_core.io.clock import Clock, ClockPolicy, ClockRows, join_clock
@@ -144,6 +144,7 @@ def test_without_two_good_reads_time_is_what_is_left() -> None:
 
 
 # -- whatever comes -------------------------------------------------------------------------------------
+@settings(deadline=None)
 @given(
     times=st.lists(st.floats(-1e13, 1e13, exclude_min=True, exclude_max=True), max_size=30),
     hardware=st.lists(st.integers(-(2**40), 2**40), min_size=30, max_size=30),
@@ -174,6 +175,7 @@ def test_any_rows_give_a_clock_or_our_own_error(
         assert (np.diff(clock.timestamps_s) >= 0).all()
 
 
+@settings(deadline=None)
 @given(times=st.lists(st.integers(-50, 10**9), min_size=2, max_size=60, unique=True).map(sorted))
 def test_a_good_clock_is_given_back_as_it_is(times: list[int]) -> None:
     clock = join(rows_of(times), len(times))

@@ -155,7 +155,7 @@ def test_frame_rate_as_string_or_number(tmp_path: Path, value: object) -> None:
     assert not any("frameRate" in warning for warning in recording.metadata.warnings)
 
 
-@pytest.mark.parametrize("value", ["fast", "", -3, 0, True, [20], {"fps": 20}, 1e400, "20FPS20"])
+@pytest.mark.parametrize("value", ["fast", "", -3, 0, True, [20], {"fps": 20}, 1e400, 10**400, "20FPS20"])
 def test_frame_rate_as_nonsense_is_told_and_the_clock_counts(tmp_path: Path, value: object) -> None:
     recording = open_recording(plain(tmp_path, metadata={"frameRate": value}))
     assert recording.metadata.nominal_fps is None
@@ -341,3 +341,11 @@ def test_lossy_codecs_are_told(tmp_path: Path, codec: str) -> None:
     recording: Recording = open_recording(plain(tmp_path, codec=codec))
     assert recording.frame_count == 12
     assert any("compressed with loss" in warning for warning in recording.metadata.warnings)
+
+
+def test_metadata_of_another_kind_above_the_folder_are_not_the_sessions(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (tmp_path / "metaData.json").write_text(json.dumps({"animalName": "somebody else's"}))
+    metadata = open_recording(folder).metadata
+    assert metadata.animal_name is None
+    assert list(metadata.config) == ["metaData.json"]

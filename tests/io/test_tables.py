@@ -48,6 +48,7 @@ V4 = "Frame Number,Time Stamp (ms),Buffer Index,DAQ Frame Number"
 V3 = "camNum\tframeNum\tsysClock\tbuffer"
 
 
+@settings(deadline=None)
 @given(
     content=st.one_of(
         st.text().map(str.encode), st.binary(), rows(V4, ",").map(lambda text: text.encode("utf-8", "replace"))
@@ -65,6 +66,7 @@ def test_any_v4_clock_is_rows_or_our_error(place: Path, content: bytes) -> None:
     assert clock.times_ms.ndim == 1
 
 
+@settings(deadline=None)
 @given(
     content=st.one_of(
         st.text().map(str.encode), st.binary(), rows(V3, "\t").map(lambda text: text.encode("utf-8", "replace"))
@@ -82,6 +84,7 @@ def test_any_v3_clock_is_rows_or_our_error(place: Path, content: bytes, frames: 
     assert np.isfinite(clock.times_ms).all()
 
 
+@settings(deadline=None)
 @given(content=st.one_of(st.text().map(str.encode), st.binary()))
 def test_any_side_file_is_read_or_our_error(place: Path, content: bytes) -> None:
     path = place / "notes.csv"
@@ -95,6 +98,7 @@ def test_any_side_file_is_read_or_our_error(place: Path, content: bytes) -> None
     assert all(isinstance(value, str) for value in read_settings(path).values())
 
 
+@settings(deadline=None)
 @given(content=st.one_of(st.text().map(str.encode), st.binary(), JSON.map(lambda value: json.dumps(value).encode())))
 def test_any_json_is_an_object_or_our_error(place: Path, content: bytes) -> None:
     path = place / "metaData.json"

@@ -143,9 +143,10 @@ def nth_frame(data: bytes, frame: int) -> int:
 def test_a_seek_that_goes_astray_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     movie = make_movie(LONG)
     path = write_video(tmp_path / "0.avi", movie)
-    right = Cursor.seek
+    right, tried = Cursor.seek, []
 
     def astray(cursor: Cursor, index: int) -> None:
+        tried.append(index)
         right(cursor, index - 3)
         cursor.position = index
 
@@ -153,6 +154,7 @@ def test_a_seek_that_goes_astray_is_noticed(tmp_path: Path, monkeypatch: pytest.
     source = source_of(path, LONG)
     np.testing.assert_array_equal(source.read(0, LONG, 60), movie[::60])
     np.testing.assert_array_equal(source.read(90, 100, 1), movie[90:100])
+    assert tried == [60]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -185,6 +187,7 @@ def test_files_are_closed_on_demand_and_reopened(tmp_path: Path) -> None:
         source.close()
         assert open_files("0.avi") == []
     np.testing.assert_array_equal(source.read(5, 12, 1), movie[5:])
+    assert source._idle == []  # read to its end, it is not kept
 
 
 def open_files(name: str) -> list[str]:
