@@ -29,6 +29,8 @@ MARGIN_PX = 16
 FULL_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 4095}
 """Highest value of the sensor: 8 bit, or 12 bit in a 16-bit word."""
 PHOTONS_AT_FULL_SCALE = 1200.0
+RISE_S = 0.05
+"""Rise time of the indicator, s."""
 DEVICE_FOLDER = "My_V4_Miniscope"
 
 
@@ -240,7 +242,7 @@ def simulate(
     spikes = _spikes(rng, len(stack), frame_count, fps, event_rate_hz)
     heights = full_scale * brightness * rng.lognormal(0.0, 0.45, len(stack))
     heights[len(centers) :] *= 0.4 * background
-    traces = heights[:, None] * scipy.signal.lfilter([1.0], [1.0, -np.exp(-1 / (decay_s * fps))], spikes, axis=1)
+    traces = heights[:, None] * _calcium(rng, spikes, fps, decay_s)
 
     still = full_scale * _still_scene(rng, canvas, diameter_px)
     glow, glow_traces = _out_of_focus(rng, canvas, frame_count, fps, diameter_px, traces.sum(0))
@@ -331,6 +333,24 @@ def _spikes(
     return np.where(events, 1 + rng.poisson(0.8, events.shape), 0).astype(float)
 
 
+def _calcium(rng: np.random.Generator, spikes: NDArray[np.float64], fps: float, decay_s: float) -> NDArray[np.float64]:
+    """Return calcium (unit, frame) as a camera integrates it, one spike rising to about 1.
+
+    A spike falls anywhere within its frame and the indicator takes time to rise, so the frame of the spike is dim and
+    the peak comes one or two frames later, as in real recordings.
+    """
+    steps = 8  # per frame
+    fine = np.zeros((spikes.shape[0], spikes.shape[1] * steps))
+    units, frames = np.nonzero(spikes)
+    counts = spikes[units, frames].astype(int)
+    times = np.repeat(frames * steps, counts) + rng.integers(0, steps, counts.sum())
+    np.add.at(fine, (np.repeat(units, counts), times), 1)
+    decay, rise = (np.exp(-1 / (time_s * fps * steps)) for time_s in (decay_s, RISE_S))
+    kernel = decay ** np.arange(fine.shape[1]) - rise ** np.arange(fine.shape[1])
+    calcium = scipy.signal.lfilter([1.0], [1.0, -decay], fine) - scipy.signal.lfilter([1.0], [1.0, -rise], fine)
+    return np.asarray(calcium.reshape(*spikes.shape, steps).mean(axis=2) / kernel.max())
+
+
 def _smooth_noise(rng: np.random.Generator, canvas: tuple[int, int], sigma_px: float) -> NDArray[np.float64]:
     noise = scipy.ndimage.gaussian_filter(rng.standard_normal(canvas), sigma_px, mode="wrap")
     return np.asarray(noise / noise.std())
@@ -360,8 +380,9 @@ def _out_of_focus(
     population: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return maps (component, y, x) and courses (component, frame) of neuropil that partly follows the population."""
-    maps = np.stack([_smooth_noise(rng, canvas, 2 * diameter_px) for _ in range(6)])
-    maps = np.concatenate([np.clip(maps, 0, None), np.ones((1, *canvas))])
+    # Much wider than a cell and without edges, or it would be a cell for all that anybody could tell.
+    maps = np.stack([_smooth_noise(rng, canvas, 2.5 * diameter_px) for _ in range(6)])
+    maps = np.concatenate([(maps - maps.min((1, 2), keepdims=True)) / 2, np.ones((1, *canvas))])
     courses = rng.standard_normal((len(maps), frame_count))
     courses = scipy.ndimage.gaussian_filter1d(courses, 0.5 * fps, axis=1, mode="wrap")
     together = scipy.ndimage.gaussian_filter1d(population, 0.25 * fps)
