@@ -20,7 +20,7 @@ from sqlmodel import col
 
 from miniscope_core.errors import ClaimError, DatabaseError
 from miniscope_core.models.natural import describe_key
-from miniscope_core.models.processing import ProcessingTask
+from miniscope_core.models.processing import Processing, ProcessingTask
 from miniscope_core.storage.database import Database
 
 LEASE_SECONDS: Final = 120.0
@@ -107,10 +107,14 @@ class Claim:
             )
 
     def note_error(self, message: str) -> None:
-        """Keep why the attempt failed in the task's row, unless the task is somebody else's by now."""
+        """Keep why the attempt failed in the task's row, unless the task is somebody else's by now.
+
+        A commit whose answer was lost looks like a failure: a task with a result keeps no error.
+        """
+        done = select(col(Processing.id)).where(col(Processing.task_pk) == self._task_pk).exists()
         try:
             with self._database.session() as session:
-                self._update(session, self._mine(), error=message)
+                self._update(session, self._mine() & ~done, error=message)
         except DatabaseError as fault:
             _log.warning("Could not note the error of task %s: %s", self._task_pk, fault)
 
