@@ -49,9 +49,14 @@ class ProgressBar:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Note that ``done`` of ``total`` steps of ``stage`` are finished."""
-        if stage not in self._stages:
+        shown = self._stages.get(stage)
+        # A stage that comes again (each publication uploads) gets a bar of its own.
+        if shown is None or (self._finished(shown) and done < total):
             self._stages[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._stages[stage], completed=done, total=total)
+
+    def _finished(self, shown: TaskID) -> bool:
+        return next(task.finished for task in self._bars.tasks if task.id == shown)
 
 
 @contextlib.contextmanager

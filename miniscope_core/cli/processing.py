@@ -109,7 +109,8 @@ def run_flow(
     with flow_output(shared):
         from flows import run_pipeline
 
-        key = run_pipeline(folder.expanduser().absolute(), options, parameters, paramset)
+        given = {} if parameters is None else {"parameters": parameters}
+        key = run_pipeline(folder.expanduser().absolute(), options, paramset_id=paramset, **given)
     return str(key)
 
 
