@@ -24,7 +24,7 @@ class ProgressBar:
     Parameters
     ----------
     quiet
-        Show nothing.
+        Show nothing; nor is anything shown where standard error is no terminal.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -34,7 +34,7 @@ class ProgressBar:
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             console=err,
-            disable=quiet,
+            disable=quiet or not err.is_terminal,
         )
         self._stages: dict[str, TaskID] = {}
 

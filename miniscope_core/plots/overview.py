@@ -95,7 +95,7 @@ def plot_overview(
         denoised=None if denoised is None else np.asarray(denoised)[rows],
         activity=None if activity is None else np.asarray(activity)[rows],
         mask_ids=ids[best],
-        title="Accepted",
+        title=f"Best of {int(keep.sum())} accepted",
         max_traces=_TRACES,
     )
     _draw_quality(figure.add_subplot(grid[1, 0]), keep, snr, r_value)
