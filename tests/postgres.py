@@ -99,14 +99,22 @@ def running_postgres() -> Iterator[PostgresServer]:
                 said = output.read() + (log.read_text() if log.is_file() else "")
                 raise RuntimeError(f"{program} of the test server failed: {said}")
 
+    # Stops the server when our end of its input is closed: by us, or because the tests were killed.
+    script = 'trap "" HUP INT TERM; read _; "$1"/pg_ctl stop -D "$2"/data --mode immediate; rm -rf "$2"'
+    guard = subprocess.Popen(
+        ["sh", "-c", script, "guard", str(binaries), str(folder)],
+        cwd="/",
+        start_new_session=True,  # whoever kills the tests with their group does not kill the guard
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **user,
+    )
     try:
         run("initdb", "--username", _USER, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync")
         # A time zone that is not UTC, so that times that lean on the server's zone are seen.
         options = f"-k {folder} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c timezone=Asia/Tokyo"
         run("pg_ctl", "start", "--wait", "--log", str(log), "--options", options)
-        try:
-            yield PostgresServer(folder)
-        finally:
-            run("pg_ctl", "stop", "--mode", "immediate")
+        yield PostgresServer(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        guard.communicate()

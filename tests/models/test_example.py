@@ -177,6 +177,14 @@ def test_a_value_of_none_selects_what_is_absent(database: Database, example: Exa
     assert rows(database, m.QualityMetrics, r_value=None) == []
 
 
+@pytest.mark.parametrize("content", [{"ROI": {"width": 608}}, [1, "a", None], "animal\tmouse", 3.5])
+def test_a_metadata_file_of_any_form_is_kept_whole(sqlite_database: Database, content: Any) -> None:
+    with sqlite_database.session() as session:
+        recording = insert_example(session).recording
+        add(session, m.RecordingConfig, recording_pk=recording, name="metaData.json", content=content)
+    assert [row["content"] for row in rows(sqlite_database, m.RecordingConfig)] == [content]
+
+
 def test_ids_are_given_on_request(database: Database, example: Example) -> None:
     with database.session() as session:
         (row,) = session.connection().execute(natural_select(m.Segmentation, with_ids=True)).mappings()
