@@ -7,13 +7,24 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 import miniscope_core
 from miniscope_core.cli.console import ProgressBar, out
 from miniscope_core.errors import ParameterError
 from miniscope_core.settings import Settings
 
+# The order in which a newcomer needs them.
+_COMMANDS = ("demo", "inspect", "run", "status", "plot", "ingest", "process", "curate", "serve", "doctor", "gc")
+
+
+class _Ordered(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=_COMMANDS.index)
+
+
 app = typer.Typer(
+    cls=_Ordered,
     help="From a folder of miniscope video to cells in a database.",
     no_args_is_help=True,
     add_completion=False,

@@ -4,15 +4,17 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from miniscope_core.errors import MiniscopeError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 out = Console()
 err = Console(stderr=True)
@@ -69,8 +71,10 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def print_frame(frame: pd.DataFrame, title: str = "", columns: Sequence[str] | None = None) -> None:
+def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] | None = None) -> None:
     """Print a table of rows; numbers to the right, empty cells as a dash."""
+    import pandas as pd
+
     table = Table(title=title or None, title_justify="left", header_style="bold")
     names = list(columns or frame.columns)
     for name in names:
@@ -81,6 +85,8 @@ def print_frame(frame: pd.DataFrame, title: str = "", columns: Sequence[str] | N
 
 
 def _cell(value: Any) -> str:
+    import pandas as pd
+
     if value is None or (isinstance(value, float) and pd.isna(value)) or value is pd.NaT:
         return "–"
     if isinstance(value, float):

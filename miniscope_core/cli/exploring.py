@@ -2,16 +2,19 @@
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 from rich.markup import escape
 
 from miniscope_core.cli.app import app, common
 from miniscope_core.cli.console import out, print_frame
 from miniscope_core.errors import NotFoundError
-from miniscope_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from miniscope_core.workspace import Workspace
 
 _KEY = ["subject", "session_datetime", "recording_id"]
 
@@ -22,6 +25,8 @@ def status(
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Only what is below this key.")] = None,
 ) -> None:
     """Show every recording, and how far each of its processing tasks got."""
+    from miniscope_core.workspace import Workspace
+
     shared = common(context)
     with Workspace(shared.settings) as workspace:
         recordings = workspace.recordings(key)
@@ -37,11 +42,15 @@ def status(
 
 
 def _text(row: Mapping[Hashable, Any]) -> str:
+    import pandas as pd
+
     return f"{row['subject']}/{pd.Timestamp(str(row['session_datetime'])).isoformat()}/{row['recording_id']}"
 
 
-def status_rows(workspace: Workspace, recordings: pd.DataFrame) -> pd.DataFrame:
+def status_rows(workspace: "Workspace", recordings: "pd.DataFrame") -> "pd.DataFrame":
     """Return one row a recording and parameter set: facts, state, units, curations."""
+    import pandas as pd
+
     processings = workspace.processings()[[*_KEY, "paramset_id", "unit_count", "accepted_count"]]
     curations = (
         workspace.curations().groupby([*_KEY, "paramset_id"], as_index=False).agg(curations=("curation_id", "size"))
@@ -69,6 +78,8 @@ def status_rows(workspace: Workspace, recordings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _state(row: Mapping[Hashable, Any]) -> str:
+    import pandas as pd
+
     if pd.isna(row["paramset_id"]):
         return "ingested"
     if not pd.isna(row["extracted"]):
@@ -94,6 +105,7 @@ def plot(
     """Draw a curation as PNG files: overview, images, contours, traces, shifts, single masks."""
     from miniscope_core.figures import curation_figures
     from miniscope_core.plots import save_png
+    from miniscope_core.workspace import Workspace
 
     shared = common(context)
     with Workspace(shared.settings) as workspace:
@@ -102,7 +114,7 @@ def plot(
             out.print(str(save_png(figure, output / f"{name}.png")), highlight=False, soft_wrap=True)
 
 
-def newest_curation(workspace: Workspace) -> str:
+def newest_curation(workspace: "Workspace") -> str:
     """Return the key of the newest curation whose traces were extracted.
 
     Raises

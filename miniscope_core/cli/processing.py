@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -26,9 +26,10 @@ from miniscope_core.cli.recordings import (
     ingest_options,
 )
 from miniscope_core.errors import ParameterError
-from miniscope_core.models.parameters import Parameters
-from miniscope_core.pipeline.engines import validate_parameters
 from miniscope_core.pipeline.requests import IngestOptions
+
+if TYPE_CHECKING:
+    from miniscope_core.models.parameters import Parameters
 
 Method = Annotated[str, typer.Option(help="Engine: cnmfe is built in.")]
 Set = Annotated[
@@ -37,7 +38,7 @@ Set = Annotated[
 Paramset = Annotated[int | None, typer.Option(min=0, help="Number of a recorded parameter set, instead of --set.")]
 
 
-def parameters_from(method: str, assignments: list[str] | None) -> Parameters:
+def parameters_from(method: str, assignments: list[str] | None) -> "Parameters":
     """Make typed parameters from ``NAME=VALUE`` texts; values are read as JSON where they are.
 
     Raises
@@ -45,6 +46,8 @@ def parameters_from(method: str, assignments: list[str] | None) -> Parameters:
     ParameterError
         When a text is no assignment, or a name or value is refused.
     """
+    from miniscope_core.pipeline.engines import validate_parameters
+
     values: dict[str, Any] = {}
     for assignment in assignments or []:
         name, equals, text = assignment.partition("=")
@@ -103,14 +106,14 @@ def run(
 
 
 def run_flow(
-    shared: Common, folder: Path, options: IngestOptions, parameters: Parameters | None, paramset: int | None
+    shared: Common, folder: Path, options: IngestOptions, parameters: "Parameters | None", paramset: int | None
 ) -> str:
     """Run the whole pipeline as a flow and return the curation's key."""
     with flow_output(shared):
         from flows import run_pipeline
+        from flows.forms import DEFAULT_PARAMETERS
 
-        given = {} if parameters is None else {"parameters": parameters}
-        key = run_pipeline(folder.expanduser().absolute(), options, paramset_id=paramset, **given)
+        key = run_pipeline(folder.expanduser().absolute(), options, parameters or DEFAULT_PARAMETERS, paramset)
     return str(key)
 
 

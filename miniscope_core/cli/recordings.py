@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -11,8 +11,10 @@ from rich.table import Table
 from miniscope_core.cli.app import app, common
 from miniscope_core.cli.console import out
 from miniscope_core.errors import ParameterError
-from miniscope_core.io import Recording, open_recording
 from miniscope_core.pipeline.requests import IngestOptions
+
+if TYPE_CHECKING:
+    from miniscope_core.io import Recording
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of one recording, or of a session with one.")]
 Clock = Literal["strict", "report"]
@@ -41,6 +43,7 @@ def inspect(
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
+    from miniscope_core.io import open_recording
     from miniscope_core.plots import save_png
 
     with common(context).progress() as progress:
@@ -55,7 +58,7 @@ def inspect(
         out.print(f"picture: {save_png(recording_figure(recording), picture)}", highlight=False, soft_wrap=True)
 
 
-def _facts(recording: Recording) -> Table:
+def _facts(recording: "Recording") -> Table:
     meta = recording.metadata
     height, width = recording.shape
     return _pairs(
@@ -80,7 +83,7 @@ def _facts(recording: Recording) -> Table:
     )
 
 
-def _clock(recording: Recording) -> Table:
+def _clock(recording: "Recording") -> Table:
     clock = recording.clock
     return _pairs(
         f"Frame clock: {clock.source}",
