@@ -188,7 +188,7 @@ def _clock(
     nominal_fps: float | None,
     frames_per_file: int | None,
 ) -> Clock:
-    if options.fps is not None or rows is None:
+    if rows is None:
         frame_count = sum(file.frame_count for file in video.files)
         return given_clock(options.fps or 0.0, frame_count, nominal_fps, clock_file.name if clock_file else None)
     return join_clock(folder, rows, video.files, options.clock, nominal_fps, frames_per_file, video.problems)

@@ -66,6 +66,12 @@ def test_a_camera_without_session_metadata_is_told_by_its_type(tmp_path: Path) -
     assert find_recordings(session) == [session / SCOPE]
 
 
+def test_a_camera_that_lost_its_metadata_is_told_by_the_session(tmp_path: Path) -> None:
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)}, {"Behav Cam": make_movie(15)})
+    (session / "Behav_Cam" / "metaData.json").unlink()
+    assert find_recordings(session) == [session / SCOPE]
+
+
 def test_a_minicam_among_the_miniscopes_of_a_session_is_a_scope(tmp_path: Path) -> None:
     changes = {"deviceType": "Minicam-Mono-XGA", "gain": "8X"}
     session = write_v4_session(tmp_path, {"Mini": make_movie(12)}, metadata=changes)
