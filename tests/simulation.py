@@ -209,7 +209,7 @@ def simulate(
     frame_count, fps
         Number of frames and their rate, Hz.
     cell_count
-        Cells whose centre is within the field. Cells outside it at the same density, and half as many dim ones too
+        Cells whose centre is within the field. Cells outside it at the same density, and a third as many dim ones too
         deep to be sharp, are added and belong to no truth.
     diameter_px
         Width of a soma at half height, px.
@@ -237,11 +237,11 @@ def simulate(
     canvas = (shape[0] + 2 * MARGIN_PX, shape[1] + 2 * MARGIN_PX)
     centers = _place_cells(rng, shape, cell_count, diameter_px, centers_px)
     stack = np.stack([_soma(rng, canvas, center + MARGIN_PX, diameter_px) for center in centers])
-    deep = rng.uniform(0, shape, (cell_count // 2, 2)) + MARGIN_PX
+    deep = rng.uniform(0, shape, (cell_count // 3, 2)) + MARGIN_PX
     stack = np.concatenate([stack, *(_soma(rng, canvas, center, 2.3 * diameter_px, 0.4)[None] for center in deep)])
     spikes = _spikes(rng, len(stack), frame_count, fps, event_rate_hz)
     heights = full_scale * brightness * rng.lognormal(0.0, 0.45, len(stack))
-    heights[len(centers) :] *= 0.4 * background
+    heights[len(centers) :] *= 0.3 * background
     traces = heights[:, None] * _calcium(rng, spikes, fps, decay_s)
 
     still = full_scale * _still_scene(rng, canvas, diameter_px)
@@ -251,7 +251,7 @@ def simulate(
     for start in range(0, frame_count, 256):
         part = slice(start, min(start + 256, frame_count))
         scene = still + np.tensordot(traces[:, part].T, stack, 1)
-        scene += full_scale * 0.012 * background * np.tensordot(glow_traces[:, part].T, glow, 1)
+        scene += full_scale * 0.0035 * background * np.tensordot(glow_traces[:, part].T, glow, 1)
         clean[part] = _shifted(scene.astype(np.float32), movement[part])[(slice(None), *_inside(shape))]
     clean *= _vignette(shape)
     inside = slice(0, cell_count)
