@@ -93,6 +93,16 @@ class Workspace:
     def __repr__(self) -> str:
         return f"Workspace({self._archive.database.url!r}, {self._archive.store.url!r})"
 
+    @property
+    def database_url(self) -> str:
+        """Address of the database, without the password."""
+        return self._archive.database.url
+
+    @property
+    def store_url(self) -> str:
+        """Address of the object store."""
+        return self._archive.store.url
+
     def close(self) -> None:
         """Close the connections of the database."""
         self._archive.close()

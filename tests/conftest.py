@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from miniscope_core.storage.database import Database
 from tests.postgres import NoPostgresError, PostgresServer, running_postgres
+
+# A shared machine stalls now and then; what hangs is ended by the run's own limit.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -72,13 +73,15 @@ def one_line_errors() -> Iterator[None]:
 
 
 def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] | None = None) -> None:
-    """Print a table of rows; numbers to the right, empty cells as a dash."""
+    """Print a table of rows; numbers to the right, empty cells as a dash, the first column (a key to copy) whole."""
     import pandas as pd
 
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     names = list(columns or frame.columns)
     for name in names:
-        table.add_column(name, justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left")
+        table.add_column(
+            name, no_wrap=name == names[0], justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left"
+        )
     for row in frame[names].itertuples(index=False):
         table.add_row(*(escape(_cell(value)) for value in row))
     out.print(table)

@@ -32,11 +32,12 @@ def status(
         recordings = workspace.recordings(key)
         rows = status_rows(workspace, recordings)
         failed = workspace.tasks(key).dropna(subset=["error"])
-        where = f"{workspace}"
+        where = f"database {workspace.database_url}, store {workspace.store_url}"
     if recordings.empty:
         out.print("No recording yet: miniscope ingest DIR", highlight=False)
     else:
-        print_frame(rows, title=where)
+        print_frame(rows)
+    shared.say(escape(where))
     for row in failed.to_dict("records"):
         out.print(f"[red]failed[/] {_text(row)}/{row['paramset_id']}: {escape(row['error'])}", soft_wrap=True)
 
@@ -67,12 +68,11 @@ def status_rows(workspace: "Workspace", recordings: "pd.DataFrame") -> "pd.DataF
         {
             "recording": [_text(row) for row in joined.to_dict("records")],
             "frames": joined["nframes"],
-            "size": joined["px_height"].astype(str) + "×" + joined["px_width"].astype(str),
-            "Hz": joined["fps"].round(3),
             "set": joined["paramset_id"],
             "state": [_state(row) for row in joined.to_dict("records")],
             "units": joined["unit_count"],
             "accepted": joined["accepted_count"],
+            "curations": joined["curations"].astype("Int64"),
         }
     )
 
@@ -83,7 +83,7 @@ def _state(row: Mapping[Hashable, Any]) -> str:
     if pd.isna(row["paramset_id"]):
         return "ingested"
     if not pd.isna(row["extracted"]):
-        return f"extracted ({row['curations']} curation{'s' if row['curations'] != 1 else ''})"
+        return "extracted"
     if not pd.isna(row["unit_count"]):
         return "processed" if pd.isna(row["curations"]) else "curated"
     if not pd.isna(row["claimed_by"]):
