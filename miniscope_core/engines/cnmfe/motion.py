@@ -11,7 +11,7 @@ Knapp & Carter 1976, generalised cross-correlation, doi:10.1109/TASSP.1976.11628
 Pnevmatikakis & Giovannucci 2017, NoRMCorre, doi:10.1016/j.jneumeth.2017.07.031.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import cv2
@@ -23,6 +23,7 @@ _ROUNDS: Final = 6
 """Alignments of the sample to its own mean; the shifts settle after three or four."""
 _NOISE_CAUTION: Final = 4.0
 _NEWTON_STEPS: Final = 3
+_SECOND_LOOK: Final = 2
 _SCORE_MADS: Final = 8.0
 """A frame whose match to the template lies this many deviations below the sample's median is corrupt, not moved."""
 
@@ -32,9 +33,9 @@ class Template:
     """What frames are aligned to."""
 
     weights: NDArray[np.complex64]
-    """Conjugate spectrum over noise power, (height, width // 2 + 1), of a prepared frame."""
+    """Conjugate spectrum over noise power, (height, width // 2 + 1), of a flattened, tapered frame."""
     image: NDArray[np.float32]
-    """The aligned mean of the prepared sample, (height, width)."""
+    """The aligned mean of the flattened sample, (height, width)."""
     bin_factor: int
     """Pixels of the recording per pixel of the template."""
     max_shift: int
@@ -44,8 +45,8 @@ class Template:
     """Frames that match worse than this are outliers."""
 
 
-def prepare(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArray[np.float32]:
-    """Bin frames, take away what is smooth, even out the shot noise and taper the edges.
+def flatten(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArray[np.float32]:
+    """Bin frames, take away what is smooth and even out the shot noise.
 
     Vignette and stray light stay where the lens is while the brain moves; taking away a blurred copy leaves what
     moves. Dividing by the root of that copy makes shot noise even over the field.
@@ -62,17 +63,15 @@ def prepare(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArra
     Returns
     -------
     ndarray
-        (n, height // bin_factor, width // bin_factor), zero mean.
+        (n, height // bin_factor, width // bin_factor).
     """
     height, width = (size // bin_factor for size in frames.shape[1:])
-    window = np.outer(_taper(height), _taper(width)).astype(np.float32)
-    prepared = np.empty((len(frames), height, width), np.float32)
-    for frame, out in zip(frames, prepared, strict=True):
+    flat = np.empty((len(frames), height, width), np.float32)
+    for frame, out in zip(frames, flat, strict=True):
         small = bin_frame(frame.astype(np.float32), bin_factor)
         smooth = cv2.GaussianBlur(small, (0, 0), surround_px, borderType=cv2.BORDER_REFLECT)
-        out[...] = (small - smooth) / np.sqrt(np.maximum(smooth, 1)) * window
-        out -= out.mean()
-    return prepared
+        out[...] = (small - smooth) / np.sqrt(np.maximum(smooth, 1))
+    return flat
 
 
 def bin_frame(frame: NDArray[np.float32], bin_factor: int) -> NDArray[np.float32]:
@@ -92,7 +91,7 @@ def learn_template(sample: NDArray[Any], bin_factor: int, surround_px: float, ma
     sample
         (n, height, width) raw frames, spread over the recording.
     bin_factor, surround_px
-        As for :func:`prepare`.
+        As for :func:`flatten`.
     max_shift_px
         Largest shift, in pixels of the recording.
 
@@ -100,33 +99,30 @@ def learn_template(sample: NDArray[Any], bin_factor: int, surround_px: float, ma
     -------
     Template
     """
-    prepared = prepare(sample, bin_factor, surround_px)
-    shape = prepared.shape[1:]
-    limit = min(-(-max_shift_px // bin_factor), (min(shape) - 1) // 2 - 1)
-    spectra = scipy.fft.rfft2(prepared)
-    template = Template(
-        np.zeros_like(spectra[0]), np.zeros(shape, np.float32), bin_factor, max(limit, 0), surround_px, 0
-    )
-    shifts = np.zeros((len(sample), 2))
+    flat = flatten(sample, bin_factor, surround_px)
+    shape = flat.shape[1:]
+    limit = max(0, min(-(-max_shift_px // bin_factor), (min(shape) - 1) // 2 - 1))
+    displacement = np.zeros((len(sample), 2))
     scores = np.zeros(len(sample))
     for _ in range(_ROUNDS):
-        aligned = spectra * _phase(-shifts, shape)
-        mean = aligned.mean(0)
-        power = np.mean(np.abs(aligned - mean) ** 2, axis=0)
+        spectra = _spectra(flat, displacement)
+        mean = spectra.mean(0)
+        power = np.mean(np.abs(spectra - mean) ** 2, axis=0)
         floor = 1e-3 * float(power.mean()) + np.finfo(np.float32).tiny
         # The mean of n frames keeps 1/n of their noise; what is mostly that noise must not be matched against.
         kept = np.maximum(1 - _NOISE_CAUTION * power / (len(sample) * np.abs(mean) ** 2 + floor), 0)
         weights = (kept * np.conj(mean) / (power + floor)).astype(np.complex64)
         weights[0, 0] = 0
-        template = Template(
-            weights, scipy.fft.irfft2(mean, s=shape).astype(np.float32), bin_factor, template.max_shift, surround_px, 0
-        )
-        shifts, scores = _displacements(spectra, template)
-        shifts -= np.median(shifts, axis=0)
+        image = scipy.fft.irfft2(mean, s=shape).astype(np.float32)
+        template = Template(weights, image, bin_factor, limit, surround_px, -np.inf)
+        moved, scores = _displacements(spectra, template, limit)
+        displacement += moved
+        displacement -= np.median(displacement, axis=0)
+        np.clip(displacement, -limit, limit, out=displacement)
     median = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - median)))
     least = median - _SCORE_MADS * max(spread, 0.05 * abs(median))
-    return Template(template.weights, template.image, bin_factor, template.max_shift, surround_px, least)
+    return replace(template, least_score=least)
 
 
 def estimate_shifts(frames: NDArray[Any], template: Template) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -148,8 +144,15 @@ def estimate_shifts(frames: NDArray[Any], template: Template) -> tuple[NDArray[n
     """
     if template.max_shift == 0:
         return np.zeros((len(frames), 2), np.float32), np.ones(len(frames), bool)
-    spectra = scipy.fft.rfft2(prepare(frames, template.bin_factor, template.surround_px))
-    displacement, score = _displacements(spectra, template)
+    flat = flatten(frames, template.bin_factor, template.surround_px)
+    displacement = np.zeros((len(frames), 2))
+    score = np.zeros(len(frames))
+    # The taper stays with the sensor and pulls a shift towards zero by a few per cent; the second look, at the frame
+    # already moved back, has next to nothing left to pull.
+    for limit in (template.max_shift, min(template.max_shift, _SECOND_LOOK)):
+        moved, score = _displacements(_spectra(flat, displacement), template, limit)
+        displacement += moved
+    np.clip(displacement, -template.max_shift, template.max_shift, out=displacement)
     return (-displacement * template.bin_factor).astype(np.float32), score >= template.least_score
 
 
@@ -176,15 +179,24 @@ def fill_outliers(shifts: NDArray[np.float32], matched: NDArray[np.bool_]) -> ND
     return shifts[nearest]
 
 
+def _spectra(flat: NDArray[np.float32], displacement: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Move frames back by their displacement, taper the edges, and transform."""
+    window = np.outer(_taper(flat.shape[1]), _taper(flat.shape[2])).astype(np.float32)
+    tapered = np.empty_like(flat)
+    for frame, moved, out in zip(flat, displacement.astype(np.float32), tapered, strict=True):
+        np.multiply(shift_frame(frame, -moved), window, out=out)
+    spectra: NDArray[np.complex64] = scipy.fft.rfft2(tapered)
+    return spectra
+
+
 def _displacements(
-    spectra: NDArray[np.complex64], template: Template
+    spectra: NDArray[np.complex64], template: Template, limit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Find where the weighted cross-correlation of each frame peaks: (n, 2) in template pixels, and its height."""
     shape = template.image.shape
-    cross = spectra * template.weights
-    limit = template.max_shift
     if limit == 0:
         return np.zeros((len(spectra), 2)), np.ones(len(spectra))
+    cross = spectra * template.weights
     surface = scipy.fft.irfft2(cross, s=shape)
     offsets = np.arange(-limit, limit + 1)
     near = surface[:, offsets[:, None] % shape[0], offsets[None] % shape[1]].reshape(len(surface), -1)
@@ -226,16 +238,6 @@ def _refine(
         peak += np.where(usable[:, None], np.clip(move / safe[:, None], -0.5, 0.5), 0)
     # Beyond one pixel the climb has left its hill: the whole pixel is the better answer.
     return np.where(np.abs(peak - start).max(1, keepdims=True) > 1, start, peak), value
-
-
-def _phase(displacement: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.complex64]:
-    """Spectrum of a displacement: multiply by it to move frames by (dy, dx)."""
-    ky = 2 * np.pi * scipy.fft.fftfreq(shape[0])
-    kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1])
-    wave_y = np.exp(-1j * ky * displacement[:, :1]).astype(np.complex64)
-    wave_x = np.exp(-1j * kx * displacement[:, 1:]).astype(np.complex64)
-    phase: NDArray[np.complex64] = wave_y[:, :, None] * wave_x[:, None, :]
-    return phase
 
 
 def _taper(size: int) -> NDArray[np.float64]:

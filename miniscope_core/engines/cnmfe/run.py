@@ -243,6 +243,7 @@ class _Job:
             timings=self.measure.timings,
             cpu_seconds=self.measure.cpu_seconds,
             peak_memory_bytes=self.measure.peak_memory_bytes,
+            cell_diameter_px=self.parameters.cell_diameter_px,
             activity_method=METHOD,
             notes=notes,
         )

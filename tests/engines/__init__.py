@@ -1,0 +1,1 @@
+"""Tests of the engines, against simulated movies whose truth is known."""
