@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -17,6 +18,7 @@ from miniscope_core.errors import MiniscopeError
 if TYPE_CHECKING:
     import pandas as pd
 
+_WIDEST = 400
 out = Console()
 err = Console(stderr=True)
 
@@ -76,7 +78,9 @@ def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] |
     """Print a table of rows; numbers to the right, empty cells as a dash, the first column (a key to copy) whole."""
     import pandas as pd
 
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
+    )
     names = list(columns or frame.columns)
     for name in names:
         table.add_column(
@@ -84,7 +88,9 @@ def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] |
         )
     for row in frame[names].itertuples(index=False):
         table.add_row(*(escape(_cell(value)) for value in row))
-    out.print(table)
+    # Keys are there to be copied: a terminal that is too narrow wraps the line, the table cuts nothing.
+    needed = Measurement.get(out, out.options.update(max_width=_WIDEST), table).maximum
+    Console(width=max(out.width, needed)).print(table)
 
 
 def _cell(value: Any) -> str:
