@@ -461,7 +461,7 @@ def test_a_claim_that_was_lost_publishes_nothing(archive: Archive, task: TaskKey
     assert (task_row(archive)["claimed_by"], task_row(archive)["error"]) == ("somebody else", None)
 
 
-# -- loading ------------------------------------------------------------------------------------------------------------
+# -- loading ---------------------------------------------------------------------------------------------------
 @pytest.fixture
 def computed(lite: Archive, lite_task: TaskKey, raw: Path, engine: StandIn) -> Path:
     """Return a result that somebody computed elsewhere, with other parameters than the defaults."""
