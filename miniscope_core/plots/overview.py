@@ -95,7 +95,7 @@ def plot_overview(
         denoised=None if denoised is None else np.asarray(denoised)[rows],
         activity=None if activity is None else np.asarray(activity)[rows],
         mask_ids=ids[best],
-        title=f"Best of {int(keep.sum())} accepted",
+        heading=_traces_heading(len(best), snr is not None),
         max_traces=_TRACES,
     )
     _draw_quality(figure.add_subplot(grid[1, 0]), keep, snr, r_value)
@@ -106,6 +106,12 @@ def plot_overview(
     else:
         draw_shifts(motion, shifts_px, timestamps_s, title="Motion correction")
     return figure
+
+
+def _traces_heading(accepted: int, ranked: bool) -> str:
+    if accepted <= _TRACES:
+        return f"{accepted:,} accepted"
+    return f"{accepted:,} accepted, the {_TRACES} of {'highest SNR' if ranked else 'lowest number'}"
 
 
 def _best(accepted: NDArray[np.bool_], snr: ArrayLike | None) -> NDArray[np.int64]:

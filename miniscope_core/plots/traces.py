@@ -94,15 +94,15 @@ def draw_traces(
     activity: ArrayLike | None = None,
     mask_ids: Sequence[int] | NDArray[Any] | None = None,
     title: str = "",
+    heading: str = "",
     max_traces: int = MAX_TRACES,
-    legend: bool = True,
 ) -> None:
-    """Draw stacked courses on axes; see :func:`plot_traces`."""
+    """Draw stacked courses on axes; see :func:`plot_traces`. A ``heading`` replaces title and count."""
     courses, times = np.asarray(fluorescence), np.asarray(timestamps_s, np.float64)
     count, shown = len(courses), min(len(courses), max_traces)
     ids = np.arange(count) if mask_ids is None else np.asarray(mask_ids)
     counts = counted(count, "mask") if shown == count else f"{shown:,} of {counted(count, 'mask')}"
-    label(axes, title=f"{title}, {counts}" if title else counts, x=TIME_LABEL, y="mask")
+    label(axes, title=heading or (f"{title}, {counts}" if title else counts), x=TIME_LABEL, y="mask")
     axes.set_xlim(times[0], max(times[-1], times[0] + 1e-9))
     if shown == 0:
         say_nothing_there(axes, "no masks")
@@ -119,8 +119,7 @@ def draw_traces(
             1.005, -unit + 0.25, number(extent), transform=axes.get_yaxis_transform(), fontsize=SMALL - 1, va="center"
         )
     axes.text(1.005, 1.0, "range\n(a.u.)", transform=axes.transAxes, fontsize=SMALL - 1, va="bottom", color=INK)
-    if legend:
-        _legend(axes, denoised is not None, activity is not None)
+    _legend(axes, denoised is not None, activity is not None)
 
 
 def plot_mask_activity(

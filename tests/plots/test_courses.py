@@ -129,6 +129,7 @@ def test_overview_shows_the_best_accepted_units_first() -> None:
     )
     field, traces, quality, motion = figure.axes
     assert field.get_title("left") == "5 masks"
+    assert traces.get_title("left") == "3 accepted"
     assert [tick.get_text() for tick in traces.get_yticklabels()] == ["2", "0", "3"]
     assert [len(x_of(line)) for line in quality.lines] == [3, 2]
     assert motion.get_xlabel() == "time (s)"
@@ -147,11 +148,19 @@ def test_overview_of_some_traces_draws_them_by_their_units() -> None:
     )
     field, traces = figure.axes[:2]
     assert field.get_title("left") == "5 masks"
+    assert traces.get_title("left") == "3 accepted"
     assert [tick.get_text() for tick in traces.get_yticklabels()] == ["0", "3"]
     drawn = [COURSES[0], COURSES[3]]
     ranges = [text.get_text() for text in traces.texts]
     assert float(ranges[0]) == pytest.approx(np.ptp(drawn[0]), rel=0.05)
     assert float(ranges[1]) == pytest.approx(np.ptp(drawn[1]), rel=0.05)
+
+
+def test_overview_says_which_of_many_it_shows() -> None:
+    courses, stack = np.tile(COURSES, (4, 1)), np.ones((20, 20, 30))
+    figure = plot_overview(np.ones((20, 30)), stack, courses, TIMES, snr=np.arange(20.0))
+    assert figure.axes[1].get_title("left") == "20 accepted, the 14 of highest SNR"
+    assert [tick.get_text() for tick in figure.axes[1].get_yticklabels()][:2] == ["19", "18"]
 
 
 @pytest.mark.parametrize("units", [0, 3])
