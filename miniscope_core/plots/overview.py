@@ -95,7 +95,7 @@ def plot_overview(
         denoised=None if denoised is None else np.asarray(denoised)[rows],
         activity=None if activity is None else np.asarray(activity)[rows],
         mask_ids=ids[best],
-        heading=_traces_heading(len(best), snr is not None),
+        heading=_traces_heading(int(keep.sum()), min(len(best), _TRACES), snr is not None),
         max_traces=_TRACES,
     )
     _draw_quality(figure.add_subplot(grid[1, 0]), keep, snr, r_value)
@@ -108,10 +108,10 @@ def plot_overview(
     return figure
 
 
-def _traces_heading(accepted: int, ranked: bool) -> str:
-    if accepted <= _TRACES:
+def _traces_heading(accepted: int, shown: int, ranked: bool) -> str:
+    if shown == accepted:
         return f"{accepted:,} accepted"
-    return f"{accepted:,} accepted, the {_TRACES} of {'highest SNR' if ranked else 'lowest number'}"
+    return f"{shown:,} of {accepted:,} accepted" + (", highest SNR first" if ranked else "")
 
 
 def _best(accepted: NDArray[np.bool_], snr: ArrayLike | None) -> NDArray[np.int64]:

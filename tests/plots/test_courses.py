@@ -148,7 +148,7 @@ def test_overview_of_some_traces_draws_them_by_their_units() -> None:
     )
     field, traces = figure.axes[:2]
     assert field.get_title("left") == "5 masks"
-    assert traces.get_title("left") == "3 accepted"
+    assert traces.get_title("left") == "2 of 3 accepted, highest SNR first"
     assert [tick.get_text() for tick in traces.get_yticklabels()] == ["0", "3"]
     drawn = [COURSES[0], COURSES[3]]
     ranges = [text.get_text() for text in traces.texts]
@@ -159,7 +159,7 @@ def test_overview_of_some_traces_draws_them_by_their_units() -> None:
 def test_overview_says_which_of_many_it_shows() -> None:
     courses, stack = np.tile(COURSES, (4, 1)), np.ones((20, 20, 30))
     figure = plot_overview(np.ones((20, 30)), stack, courses, TIMES, snr=np.arange(20.0))
-    assert figure.axes[1].get_title("left") == "20 accepted, the 14 of highest SNR"
+    assert figure.axes[1].get_title("left") == "14 of 20 accepted, highest SNR first"
     assert [tick.get_text() for tick in figure.axes[1].get_yticklabels()][:2] == ["19", "18"]
 
 
