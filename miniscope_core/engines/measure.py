@@ -16,8 +16,9 @@ _INTERVAL_S = 0.05
 class Measure:
     """Measure a run; use as a context manager around it.
 
-    Peak memory is sampled twenty times a second over this process and all that it started, so a shorter peak can
-    be missed. CPU seconds are those of this process (all threads) and of children that have ended.
+    Peak memory is sampled twenty times a second over this process and all that it starts meanwhile, so a shorter
+    peak can be missed; children that were there before (a Prefect server, say) are none of the run's. CPU seconds
+    are those of this process (all threads) and of children that have ended.
     """
 
     def __init__(self) -> None:
@@ -28,10 +29,12 @@ class Measure:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
         self._cpu_at_start = 0.0
+        self._others: set[psutil.Process] = set()
 
     def __enter__(self) -> Self:
         self._cpu_at_start = _cpu_seconds()
-        self.peak_memory_bytes = _resident_bytes()
+        self._others = set(psutil.Process().children(recursive=True))
+        self.peak_memory_bytes = _resident_bytes(self._others)
         self._thread.start()
         return self
 
@@ -57,7 +60,7 @@ class Measure:
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes())
+            self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes(self._others))
             self._stop.wait(_INTERVAL_S)
 
 
@@ -66,10 +69,10 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _resident_bytes() -> int:
+def _resident_bytes(others: set[psutil.Process]) -> int:
     process = psutil.Process()
     total = int(process.memory_info().rss)
-    for child in process.children(recursive=True):
+    for child in set(process.children(recursive=True)) - others:
         with suppress(psutil.Error):  # it may end while we look
             total += int(child.memory_info().rss)
     return total
