@@ -1,4 +1,4 @@
-"""The recording that ships with the package, with its ground truth. Knows files and the truth; runs nothing."""
+"""The recording that ships with the package, with its ground truth. Knows files and the truth; the walk beside it reads a workspace."""
 
 import filecmp
 import os
