@@ -188,10 +188,14 @@ def test_what_the_block_raised_is_not_hidden_by_a_database_that_is_away(
     def away(*_: Any, **__: Any) -> bool:
         raise DatabaseError("away")
 
-    with pytest.raises(ValueError, match="the reason"), Claim(sqlite_database, lite_task) as claim:
-        monkeypatch.setattr(claim, "_update", away)
-        claim.note_error("the reason")
-        raise ValueError("the reason")
+    def work() -> None:
+        with Claim(sqlite_database, lite_task) as claim:
+            monkeypatch.setattr(claim, "_update", away)
+            claim.note_error("the reason")
+            raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match="the reason"):
+        work()
     assert "Could not release" in caplog.text
 
 
