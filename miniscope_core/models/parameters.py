@@ -24,10 +24,16 @@ class CnmfeParameters(EngineParameters):
     rise_time_s: float = Field(default=0.05, gt=0, le=5, description="Rise time of the indicator, s")
     decay_time_s: float = Field(default=0.4, gt=0, le=10, description="Decay time of the indicator, s")
     max_shift_px: int = Field(default=20, ge=0, le=200, description="Largest brain motion expected, px; 0: none")
-    min_corr: float = Field(default=0.7, gt=0, lt=1, description="Least local correlation of a seed")
+    min_corr: float = Field(default=0.55, gt=0, lt=1, description="Least local correlation of a seed")
     min_pnr: float = Field(default=6.0, gt=0, description="Least peak-to-noise ratio of a seed")
     min_snr: float = Field(default=3.0, ge=0, description="Least signal-to-noise ratio of an accepted unit")
-    min_r_value: float = Field(default=0.6, ge=-1, le=1, description="Least spatial consistency of an accepted unit")
+    min_r_value: float = Field(default=0.85, ge=-1, le=1, description="Least spatial consistency of an accepted unit")
+    max_halo_corr: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Trace correlation with an overlapping, brighter unit above which a unit is rejected as its halo",
+    )
     merge_corr: float = Field(
         default=0.8, gt=0, le=1, description="Trace correlation above which overlapping units merge"
     )

@@ -49,6 +49,8 @@ class Corrected:
     """Summary images at full resolution, (height, width)."""
     shifts: NDArray[np.float32]
     outliers: NDArray[np.int64]
+    aligned: bool
+    """False where the recording has nothing to align to and no frame was moved."""
 
 
 def spatial_bin(cell_diameter_px: float) -> int:
@@ -74,10 +76,6 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         Workers and progress.
     """
     bin_factor = spatial_bin(parameters.cell_diameter_px)
-    sample = _sample(recording)
-    surround = _SURROUND * parameters.cell_diameter_px / bin_factor
-    template = learn_template(sample, bin_factor, surround, parameters.max_shift_px)
-    del sample
     scale = 64.0 if recording.dtype == np.uint8 else 1.0
     total, (height, width) = recording.frame_count, recording.shape
     fit_step = -(-total // _FIT_FRAMES)
@@ -86,6 +84,8 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     fit = movie
     if fit_step > 1:
         fit = ScratchMovie(scratch / "fit.u16", (total // fit_step, *small), scale, signed=False)
+    surround = _SURROUND * parameters.cell_diameter_px / bin_factor
+    template = learn_template(_sample(recording), bin_factor, surround, parameters.max_shift_px)
     pixels = height * width
     size = fit_step * max(1, round(int(np.clip(2**23 // pixels, 16, 256)) / fit_step))
     starts = range(0, total, size)
@@ -126,6 +126,7 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         average=(average / total).astype(np.float32),
         maximum=maximum,
         shifts=np.concatenate(all_shifts),
+        aligned=template.max_shift > 0,
         outliers=np.flatnonzero(~np.concatenate(all_matched)).astype(np.int64),
     )
 

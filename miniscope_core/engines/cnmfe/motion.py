@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 _ROUNDS: Final = 6
 """Alignments of the sample to its own mean; the shifts settle after three or four."""
+_LEAST_MATCH: Final = 5.0
+"""Peak of the correlation over its root mean square. Pure noise gives 3 to 4, recordings with anything to see 7 on."""
 _NOISE_CAUTION: Final = 4.0
 _NEWTON_STEPS: Final = 3
 _SECOND_LOOK: Final = 2
@@ -39,7 +41,7 @@ class Template:
     bin_factor: int
     """Pixels of the recording per pixel of the template."""
     max_shift: int
-    """Largest shift searched for, in pixels of the template."""
+    """Largest shift searched for, in pixels of the template; 0 where the recording has nothing to align to."""
     surround_px: float
     least_score: float
     """Frames that match worse than this are outliers."""
@@ -122,6 +124,8 @@ def learn_template(sample: NDArray[Any], bin_factor: int, surround_px: float, ma
     median = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - median)))
     least = median - _SCORE_MADS * max(spread, 0.05 * abs(median))
+    if median < _LEAST_MATCH:  # nothing to hold on to: shifts would be noise, and moving frames by them does harm
+        return replace(template, max_shift=0)
     return replace(template, least_score=least)
 
 

@@ -8,17 +8,24 @@ Giovannucci et al. 2019, CaImAn, doi:10.7554/eLife.38173 (component evaluation; 
 from typing import Final
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.factors import Factors, by_tile, over_time
 from miniscope_core.engines.cnmfe.footprints import Footprint
-from miniscope_core.engines.cnmfe.movie import ScratchMovie
+from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.traces import blocks
 
 _EVENT_FRAMES: Final = 60
 """Frames in which a unit is brightest; its footprint is compared with their mean."""
 _REACH: Final = 1.0
 """Radius of the comparison, in cell diameters: far enough that a fragment of a larger cell shows."""
+
+_HALO_OVERLAP: Final = 0.1
+"""Least cosine between footprints of which one may be the other's halo."""
+_HALO_BRIGHTER: Final = 1.5
+"""How much higher the signal-to-noise of a cell is than that of its halo, at least."""
 
 
 def spatial_r(movie: ScratchMovie, factors: Factors, context: Context) -> NDArray[np.float32]:
@@ -69,6 +76,58 @@ def spatial_r(movie: ScratchMovie, factors: Factors, context: Context) -> NDArra
 def peak_snr(trace: NDArray[np.float32], baseline: float, noise: float) -> float:
     """Return the highest point of a denoised trace above its baseline, in standard deviations of the noise."""
     return float(trace.max() - baseline) / noise if noise > 0 else 0.0
+
+
+def halos(
+    footprints: "sp.csr_array",
+    correlation: NDArray[np.float64],
+    snr: NDArray[np.float64],
+    least_corr: float,
+) -> NDArray[np.bool_]:
+    """Tell units that are the halo of a brighter neighbour: they overlap it and their trace follows its trace.
+
+    What a footprint leaves out of its own cell comes back as a dim unit beside it.
+
+    Parameters
+    ----------
+    footprints
+        (unit, pixel).
+    correlation
+        Of the denoised traces, (unit, unit).
+    snr
+        (unit,).
+    least_corr
+        Correlation from which a trace follows another.
+
+    Returns
+    -------
+    ndarray
+        (unit,).
+    """
+    norms = np.sqrt(np.asarray(footprints.multiply(footprints).sum(1)).ravel())
+    overlap = (footprints @ footprints.T).tocoo()
+    one, other = overlap.row, overlap.col
+    near = overlap.data > _HALO_OVERLAP * norms[one] * norms[other]
+    outshone = snr[other] > _HALO_BRIGHTER * snr[one]
+    found = np.zeros(len(snr), bool)
+    found[one[near & outshone & (correlation[one, other] >= least_corr)]] = True
+    return found
+
+
+def correlate(rows: ScratchRows, step: int) -> NDArray[np.float64]:
+    """Correlate every row with every other, in blocks of columns: (row, row); constant rows correlate with none."""
+    count, length = rows.shape
+    gram, total = np.zeros((count, count)), np.zeros(count)
+    for _, block in blocks(rows, step):
+        values = block.astype(np.float64)
+        gram += values @ values.T
+        total += values.sum(1)
+    covariance = gram / length - np.outer(total, total) / length**2
+    spread = np.sqrt(np.maximum(np.diag(covariance), 0))
+    scale = np.outer(spread, spread)
+    found = np.zeros_like(covariance)
+    np.divide(covariance, scale, out=found, where=scale > 0)
+    return found
 
 
 def _event_weights(raw: NDArray[np.float32]) -> NDArray[np.float32]:

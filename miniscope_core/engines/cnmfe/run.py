@@ -20,11 +20,11 @@ from miniscope_core.engines.cnmfe.footprints import enlarge, enlarge_footprint, 
 from miniscope_core.engines.cnmfe.motion import bin_frame
 from miniscope_core.engines.cnmfe.movie import ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
-from miniscope_core.engines.cnmfe.quality import peak_snr, spatial_r
+from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr, spatial_r
 from miniscope_core.engines.cnmfe.seeds import SeedImages, choose, look, plant
 from miniscope_core.engines.cnmfe.traces import blocks, extract
 from miniscope_core.engines.measure import Measure
-from miniscope_core.errors import EngineError
+from miniscope_core.errors import EngineError, MiniscopeError
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.progress import Progress
@@ -71,6 +71,8 @@ class CnmfeEngine:
                 context = Context(pool, resources.workers, progress)
                 return _Job(recording, parameters, resources.scratch_dir, writer, context, measure).run()
         except OSError as error:
+            if isinstance(error, MiniscopeError):  # a missing video is an OSError too, and says enough
+                raise
             raise EngineError(
                 f"Working files in {resources.scratch_dir} or result in {output_dir}: {error}. "
                 "Free space or name another folder."
@@ -107,10 +109,12 @@ class _Job:
         with self.measure.stage("factorisation"):
             fit = self._factorise(corrected)
         notes: tuple[str, ...] = ()
+        if self.parameters.max_shift_px and not corrected.aligned:
+            notes += ("No motion corrected: the frames have no structure to align to.",)
         if fit.factors.footprints:
             self._traces(corrected, fit)
         else:
-            notes = ("No cells found: no pixel passed both min_corr and min_pnr.",)
+            notes += ("No cells found: no pixel passed both min_corr and min_pnr.",)
             self._nothing()
         with self.measure.stage("writing"):
             self._write(corrected, fit)
@@ -143,6 +147,8 @@ class _Job:
             plant(seeds, images, factors, clean, self.context)
             planted.append(seeds)
             advance()
+            if not factors.footprints:
+                break  # the background needs no second fit, and nothing was covered
             for _ in range(2):
                 update_footprints(factors, clean, self.context)
                 update_traces(factors, clean, self.context)
@@ -159,7 +165,7 @@ class _Job:
             advance()
         r_value = spatial_r(clean, factors, self.context)
         clean.close()
-        advance()
+        self.context.progress("factorisation", steps, steps)
         return _Fit(factors, ring, looks[0], np.concatenate(planted), r_value)
 
     def _traces(self, corrected: Corrected, fit: _Fit) -> None:
@@ -183,6 +189,11 @@ class _Job:
         with self.measure.stage("deconvolution"):
             for unit, fact in enumerate(self.context.run("deconvolution", work, range(units))):
                 facts[unit] = fact
+        large_rows = to_sparse(large, self.recording.shape)
+        snr = facts[:, 2]
+        with self.measure.stage("quality"):
+            correlation = correlate(outputs["traces"], _CORRELATION_FRAMES)
+            halo = halos(large_rows, correlation, snr, self.parameters.max_halo_corr)
         with self.measure.stage("writing"):
             for name, rows in outputs.items():
                 array = self.writer.create(name, rows.shape)
@@ -190,9 +201,8 @@ class _Job:
                     array[:, columns] = block
                 rows.close()
         raw.close()
-        snr = facts[:, 2]
-        accepted = (snr >= self.parameters.min_snr) & (fit.r_value >= self.parameters.min_r_value)
-        self.writer.write_footprints(to_sparse(large, self.recording.shape))
+        accepted = ~halo & (snr >= self.parameters.min_snr) & (fit.r_value >= self.parameters.min_r_value)
+        self.writer.write_footprints(large_rows)
         for name, values in (
             ("accepted", accepted),
             ("snr", snr),
@@ -249,6 +259,7 @@ class _Job:
         )
 
 
+_CORRELATION_FRAMES: Final = 4096
 _UNIT_ROWS: Final = ("fluorescence", "traces", "activity")
 
 
