@@ -12,6 +12,8 @@ from scipy.stats import skew
 # its area within a factor of three of the expected disc, its long axis at most twice the short one.
 _AREA_FACTOR: Final = 3.0
 _MOST_ELONGATED: Final = 2.0
+# Of a centre computed from weights; the spread of two neighbouring pixels is 0.25 px².
+_ROUNDING_PX2: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def measure_masks(footprints: "sp.csr_array", shape: tuple[int, int]) -> MaskGeo
 
 def _elongation(offsets: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     moments = (offsets * weights) @ offsets.T / weights.sum()
-    short, long = np.sqrt(np.clip(np.linalg.eigvalsh(moments), 0, None))
+    variances = np.linalg.eigvalsh(moments)
+    short, long = np.sqrt(np.where(variances > _ROUNDING_PX2, variances, 0))
     # A single pixel is as round as it can be drawn.
     return 1.0 if long == 0 else float(np.divide(long, short)) if short > 0 else float("inf")
 
