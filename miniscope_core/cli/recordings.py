@@ -11,7 +11,7 @@ from rich.table import Table
 from miniscope_core.cli.app import app, common
 from miniscope_core.cli.console import out
 from miniscope_core.errors import ParameterError
-from miniscope_core.pipeline.requests import IngestOptions
+from miniscope_core.pipeline.requests import IngestOptions, checked_options
 
 if TYPE_CHECKING:
     from miniscope_core.io import Recording
@@ -159,7 +159,7 @@ def ingest_options(
     fps: float | None,
 ) -> IngestOptions:
     """Make the options of ingestion from those of a command."""
-    return IngestOptions(
+    return checked_options(
         subject=subject,
         session_datetime=session_datetime,
         recording_id=recording_id,

@@ -29,7 +29,7 @@ from miniscope_core.io import find_recordings
 from miniscope_core.models import Entity, get, make, natural_select
 from miniscope_core.pipeline.files import find_below_roots
 from miniscope_core.pipeline.ingest import Ingested, Prepared, prepare_recording, record
-from miniscope_core.pipeline.requests import IngestOptions, ingest_options
+from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, missing_values
 from miniscope_core.progress import Progress, silent
 from miniscope_core.storage.archive import Archive
@@ -207,7 +207,7 @@ def ingest_sessions(archive: Archive, path: Path, progress: Progress = silent) -
 def _session_options(row: _Row) -> IngestOptions:
     asked = {name: value for name, value in row.cells.items() if name in (*_OPTIONS, "subject")}
     try:
-        return ingest_options(**asked)
+        return checked_options(**asked)
     except ParameterError as error:
         raise TableError(f"{row.where}: {error}") from error
 

@@ -41,7 +41,7 @@ class IngestOptions(_Request):
     )
 
 
-def ingest_options(**values: Any) -> IngestOptions:
+def checked_options(**values: Any) -> IngestOptions:
     """Make options from what a person typed.
 
     Raises

@@ -17,7 +17,7 @@ from miniscope_core import models as m
 from miniscope_core.demo import copy_demo
 from miniscope_core.errors import ConflictError, MetadataError, ParameterError
 from miniscope_core.pipeline.ingest import Prepared, ingest_recording, prepare_recording, record
-from miniscope_core.pipeline.requests import IngestOptions, ingest_options
+from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.progress import silent
 from miniscope_core.storage.archive import Archive
 from miniscope_core.workspace import Workspace
@@ -310,7 +310,7 @@ def test_a_recording_without_start_time_asks_for_it(lite: Archive, device: Path,
 )
 def test_options_that_make_no_sense_are_one_clear_line(asked: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=next(iter(asked))) as caught:
-        ingest_options(**asked)
+        checked_options(**asked)
     assert "\n" not in str(caught.value)
 
 
