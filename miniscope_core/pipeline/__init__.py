@@ -1,1 +1,1 @@
-"""Plain functions from a folder to rows and arrays: ingest, process, curate, extract, collect. No Prefect, no terminal."""
+"""Plain functions from a folder to rows and arrays: ingest, process, curate, extract. No Prefect and no terminal."""
