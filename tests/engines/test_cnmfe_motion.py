@@ -35,14 +35,15 @@ def test_identical_frames_estimate_zero_shift(bin_factor: int) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-4, 4), st.floats(-4, 4), st.integers(0, 5))
-def test_the_shift_is_the_negative_of_the_motion_to_a_tenth_of_a_pixel(dy: float, dx: float, seed: int) -> None:
+def test_the_shift_is_the_negative_of_the_motion_to_a_fifth_of_a_pixel(dy: float, dx: float, seed: int) -> None:
     scene = texture(seed)
     rng = np.random.default_rng(seed)
     frames = np.repeat(view(scene, (0, 0))[None], 20, axis=0) + rng.normal(0, 2, (20, 70, 90)).astype(np.float32)
     template = learn_template(frames, 1, 4.0, 8)
     moved = view(scene, (dy, dx))[None] + rng.normal(0, 2, (1, 70, 90)).astype(np.float32)
     shifts, _ = estimate_shifts(moved, template)
-    np.testing.assert_allclose(shifts[0], (-dy, -dx), atol=0.1)
+    # Noise alone moves the estimate by 0.05 px (median of 150 trials, at most 0.13): four times that.
+    np.testing.assert_allclose(shifts[0], (-dy, -dx), atol=0.2)
 
 
 def test_applying_the_estimated_shift_brings_the_frame_back() -> None:

@@ -24,7 +24,7 @@ from miniscope_core.engines.cnmfe.parallel import Context
 
 _RADIUS: Final = 1.4
 """Of the ring, in cell diameters from its centre."""
-_FIT_STEPS: Final = 1000
+_FIT_STEPS: Final = 600
 """Time steps the weights are fitted to; background is slow, so neighbouring frames are averaged."""
 _RIDGE: Final = 1e-3
 """Part of the ring's total power added to its diagonal: neighbours on a ring are nearly alike."""

@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 import miniscope_core
 from miniscope_core.engines.base import Resources
-from miniscope_core.engines.cnmfe.background import Ring, fit_ring, remove_background
 from miniscope_core.engines.cnmfe.correct import Corrected, correct
 from miniscope_core.engines.cnmfe.deconvolve import METHOD, deconvolve
-from miniscope_core.engines.cnmfe.factors import Factors, merge, update_footprints, update_traces
+from miniscope_core.engines.cnmfe.factorise import Fit, factorise
 from miniscope_core.engines.cnmfe.footprints import enlarge, enlarge_footprint, to_sparse
-from miniscope_core.engines.cnmfe.motion import bin_frame
 from miniscope_core.engines.cnmfe.movie import ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
-from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr, spatial_r
-from miniscope_core.engines.cnmfe.seeds import SeedImages, choose, look, plant
+from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr
 from miniscope_core.engines.cnmfe.traces import blocks, extract
 from miniscope_core.engines.measure import Measure
 from miniscope_core.errors import EngineError, MiniscopeError
@@ -30,8 +27,6 @@ from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.progress import Progress
 from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, write_step
 
-_LOOKS: Final = 2
-"""Times seeds are looked for: the second finds what brighter neighbours covered; a third finds mostly fragments."""
 _LEAST_FRAMES: Final = 32
 _LEAST_CELLS_ACROSS: Final = 3
 _PACKAGES: Final = ("numpy", "scipy", "opencv-python-headless", "calab", "zarr")
@@ -82,17 +77,6 @@ class CnmfeEngine:
 
 
 @dataclass
-class _Fit:
-    """What the factorisation gives."""
-
-    factors: Factors
-    ring: Ring
-    images: SeedImages
-    seeds: NDArray[np.int64]
-    r_value: NDArray[np.float32]
-
-
-@dataclass
 class _Job:
     """One run of the engine, step by step."""
 
@@ -107,7 +91,7 @@ class _Job:
         with self.measure.stage("motion correction"):
             corrected = correct(self.recording, self.parameters, self.scratch, self.context)
         with self.measure.stage("factorisation"):
-            fit = self._factorise(corrected)
+            fit = factorise(corrected, self.parameters, self.scratch, self.context)
         notes: tuple[str, ...] = ()
         if self.parameters.max_shift_px and not corrected.aligned:
             notes += ("No motion corrected: the frames have no structure to align to.",)
@@ -122,53 +106,7 @@ class _Job:
             movie.close()
         return self.writer.finish(self._info(len(fit.factors.footprints), notes))
 
-    def _factorise(self, corrected: Corrected) -> _Fit:
-        parameters, movie = self.parameters, corrected.fit
-        diameter = parameters.cell_diameter_px / corrected.bin_factor
-        shape = movie.shape[1], movie.shape[2]
-        mean = bin_frame(corrected.average, corrected.bin_factor)
-        factors = Factors(shape, diameter, [], np.zeros((0, movie.shape[0]), np.float32))
-        steps, done = 2 + 4 * _LOOKS, 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            self.context.progress("factorisation", done, steps)
-
-        ring = fit_ring(movie, mean, factors, self.context)
-        clean = remove_background(movie, ring, factors, self.scratch / "clean.i16", self.context)
-        advance()
-        looks: list[SeedImages] = []
-        planted = []
-        for _ in range(_LOOKS):
-            images = look(clean, factors, self.context)
-            looks.append(images)
-            seeds = choose(images, diameter, parameters.min_corr, parameters.min_pnr)
-            plant(seeds, images, factors, clean, self.context)
-            planted.append(seeds)
-            advance()
-            if not factors.footprints:
-                break  # the background needs no second fit, and nothing was covered
-            for _ in range(2):
-                update_footprints(factors, clean, self.context)
-                update_traces(factors, clean, self.context)
-                merge(factors, parameters.merge_corr)
-            advance()
-            clean.close()
-            ring = fit_ring(movie, mean, factors, self.context)
-            clean = remove_background(movie, ring, factors, self.scratch / "clean.i16", self.context)
-            advance()
-            update_traces(factors, clean, self.context)
-            update_footprints(factors, clean, self.context)
-            merge(factors, parameters.merge_corr)
-            update_traces(factors, clean, self.context)
-            advance()
-        r_value = spatial_r(clean, factors, self.context)
-        clean.close()
-        self.context.progress("factorisation", steps, steps)
-        return _Fit(factors, ring, looks[0], np.concatenate(planted), r_value)
-
-    def _traces(self, corrected: Corrected, fit: _Fit) -> None:
+    def _traces(self, corrected: Corrected, fit: Fit) -> None:
         """Extract, deconvolve and judge every unit, and write what belongs to units."""
         footprints = fit.factors.footprints
         large = [enlarge_footprint(footprint, corrected.bin_factor) for footprint in footprints]
@@ -222,7 +160,7 @@ class _Job:
         for name in ("accepted", "snr", "r_value", "baseline", "noise", "decay_time_s"):
             self.writer.write(name, np.zeros(0))
 
-    def _write(self, corrected: Corrected, fit: _Fit) -> None:
+    def _write(self, corrected: Corrected, fit: Fit) -> None:
         """Write what belongs to the recording."""
         shape, bin_factor = self.recording.shape, corrected.bin_factor
         arrays: dict[str, NDArray[Any]] = {
