@@ -21,9 +21,10 @@ def escaped(text: object) -> str:
     """Return text as Markdown that shows exactly it, on one line.
 
     Names come from recordings' metadata: whatever has a meaning in Markdown or HTML becomes a character
-    reference, which is never read as structure.
+    reference, which is never read as structure; what cannot be printed becomes a blank.
     """
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", " ".join(str(text).split()))
+    printable = "".join(character if character.isprintable() else " " for character in str(text))
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", " ".join(printable.split()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -59,4 +60,5 @@ def artifact_key(kind: str, key: object) -> str:
     Prefect takes lower-case letters, digits and dashes; the digest keeps apart what differs in other letters.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", str(key).lower()).strip("-")[:_SLUG_LENGTH].strip("-")
-    return f"{kind}-{slug}-{hashlib.sha256(str(key).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(str(key).encode()).hexdigest()[:8]
+    return "-".join(part for part in (kind, slug, digest) if part)

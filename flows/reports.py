@@ -52,9 +52,7 @@ _COLUMNS: Final = {
 
 
 # -- tasks ----------------------------------------------------------------------------------------------
-@task(
-    name="report-recording", task_run_name="report {key}", tags=["miniscope"], timeout_seconds=_LIMIT, **RETRY_TRANSIENT
-)
+@task(name="report-recording", task_run_name="report {key}", timeout_seconds=_LIMIT, **RETRY_TRANSIENT)
 def report_recording(key: str) -> None:
     """Show a recording's facts, files, clock and a few frames on the run's page."""
     forward_logs()
@@ -65,7 +63,7 @@ def report_recording(key: str) -> None:
         parts = [
             f"# Recording {escaped(key)}",
             picture("Frames, brightness and frame clock", png_bytes(_frames_figure(row, files))),
-            _clock_section(row),
+            clock_section(row),
             "## Facts",
             _recording_facts(row),
             "## Files",
@@ -77,7 +75,6 @@ def report_recording(key: str) -> None:
 @task(
     name="report-processing",
     task_run_name="report {task_key}",
-    tags=["miniscope"],
     timeout_seconds=_LIMIT,
     **RETRY_TRANSIENT,
 )
@@ -101,7 +98,6 @@ def report_processing(task_key: str) -> None:
 @task(
     name="report-curation",
     task_run_name="report {curation_key}",
-    tags=["miniscope"],
     timeout_seconds=_LIMIT,
     **RETRY_TRANSIENT,
 )
@@ -156,7 +152,7 @@ def _about(workspace: Workspace, key: TaskKey) -> list[str]:
     params = workspace.table("ProcessingParamSet", paramset_id=key.paramset_id).iloc[0]["params"]
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in row["timings"].items())
     return [
-        _clock_section(recording),
+        clock_section(recording),
         "## Recording",
         _recording_facts(recording),
         "## Processing",
@@ -249,7 +245,7 @@ def _recording_facts(row: dict[str, Any]) -> str:
     )
 
 
-def _clock_section(row: dict[str, Any]) -> str:
+def clock_section(row: dict[str, Any]) -> str:
     """Return what is odd about the clock and the metadata, or nothing."""
     report = row["clock_report"]
     odd = [*report.get("problems", ()), *report.get("metadata_warnings", ())]

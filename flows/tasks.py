@@ -1,7 +1,8 @@
 """Prefect tasks: each wraps one plain function and adds a name, retries of transient faults, a time limit and tags.
 
-Between tasks go keys as text and small models, never arrays or connections: a task opens the archive that the
-settings of its own process name.
+Only what reads or computes much carries a tag to limit (``miniscope-io``, ``miniscope-engine``): asking the server
+for leave costs a second or two. Between tasks go keys as text and small models, never arrays or connections: a task
+opens the archive that the settings of its own process name.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def _archive() -> Iterator[Archive]:
 @task(
     name="ingest",
     task_run_name="ingest {recording_dir}",
-    tags=["miniscope", "miniscope-io"],
+    tags=["miniscope-io"],
     timeout_seconds=_INGEST_LIMIT,
     **RETRY_TRANSIENT,
 )
@@ -49,7 +50,7 @@ def ingest_task(recording_dir: Path, options: IngestOptions) -> ingest.Ingested:
         return ingest.ingest_recording(archive, recording_dir, options, RunProgress())
 
 
-@task(name="plan", task_run_name="plan {recording}", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
+@task(name="plan", task_run_name="plan {recording}", timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
 def plan_task(recording: str, parameters: Parameters | None, paramset_id: int | None) -> str:
     """Record the parameter set and the task; return the task's key."""
     with _archive() as archive:
@@ -60,7 +61,7 @@ def plan_task(recording: str, parameters: Parameters | None, paramset_id: int | 
 @task(
     name="process",
     task_run_name="process {task_key}",
-    tags=["miniscope", "miniscope-engine"],
+    tags=["miniscope-engine"],
     timeout_seconds=_PROCESS_LIMIT,
     **RETRY_TRANSIENT,
 )
@@ -70,9 +71,7 @@ def process_task(task_key: str) -> process.Processed:
         return process.process_recording(archive, as_key(task_key, TaskKey), RunProgress())
 
 
-@task(
-    name="curate", task_run_name="curate {task_key}", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT
-)
+@task(name="curate", task_run_name="curate {task_key}", timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
 def curate_task(task_key: str, policy: CurationPolicy) -> curate.Curated:
     """Decide on the units of a processing: see :func:`miniscope_core.pipeline.curate.curate_processing`."""
     with _archive() as archive:
@@ -82,7 +81,6 @@ def curate_task(task_key: str, policy: CurationPolicy) -> curate.Curated:
 @task(
     name="extract",
     task_run_name="extract {curation_key}",
-    tags=["miniscope"],
     timeout_seconds=_ROWS_LIMIT,
     **RETRY_TRANSIENT,
 )
@@ -92,7 +90,7 @@ def extract_task(curation_key: str) -> extract.Extracted:
         return extract.extract_traces(archive, as_key(curation_key, CurationKey), RunProgress())
 
 
-@task(name="pending", tags=["miniscope"], timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
+@task(name="pending", timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)
 def pending_task(parameters: Parameters | None, paramset_id: int | None) -> tuple[int, list[str]]:
     """Return the parameter set's number and the keys of the recordings that have no result with it."""
     with _archive() as archive:

@@ -1,0 +1,74 @@
+"""The forms that the UI draws from the flows' parameters, and what is refused before a run begins."""
+
+from typing import Any
+
+import pytest
+from prefect.exceptions import ParameterTypeError
+
+import flows
+from flows import run_pipeline
+from flows.forms import DEFAULT_PARAMETERS, chosen_parameters
+from miniscope_core.models.parameters import CnmfeParameters
+
+FLOWS = [getattr(flows, name) for name in flows.__all__]
+
+
+def schema(flow: Any) -> dict[str, Any]:
+    return dict(flow.parameters.model_dump())
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+def test_every_field_says_what_it_is(flow: Any) -> None:
+    form = schema(flow)
+    fields = dict(form["properties"])
+    for model in form["definitions"].values():
+        fields |= {name: field for name, field in model["properties"].items() if "const" not in field}
+    missing = [name for name, field in fields.items() if not field.get("description")]
+    assert missing == []
+    assert flow.description
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+def test_models_are_drawn_as_fields_not_as_json(flow: Any) -> None:
+    form = schema(flow)
+    for name, field in form["properties"].items():
+        assert "oneOf" not in field, name
+        members = [member.get("type") for member in field.get("anyOf", [])]
+        assert members in ([], ["integer", "null"]), name
+    # What has a default is filled in, so that a model is never an empty box to be switched on.
+    for name in {"options", "parameters", "policy"} & form["properties"].keys():
+        assert isinstance(form["properties"][name]["default"], dict)
+        assert form["properties"][name]["$ref"].startswith("#/definitions/")
+
+
+def test_bounds_are_part_of_the_form() -> None:
+    fields = schema(run_pipeline)["definitions"]["CnmfeParameters"]["properties"]
+    assert (fields["cell_diameter_px"]["minimum"], fields["cell_diameter_px"]["maximum"]) == (4, 100)
+    assert schema(run_pipeline)["properties"]["paramset_id"]["anyOf"][0]["minimum"] == 0
+    assert schema(run_pipeline)["required"] == ["recording_dir"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"parameters": {"method": "cnmfe", "cell_diameter_px": 1}},
+        {"parameters": {"method": "cnmfe", "cell_diametre_px": 10}},
+        {"parameters": {"method": "magic"}},
+        {"options": {"clock": "whatever"}},
+        {"paramset_id": -1},
+    ],
+    ids=str,
+)
+@pytest.mark.flow
+@pytest.mark.usefixtures("prefect_server")
+def test_wrong_parameters_are_refused_before_anything_is_done(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterTypeError):
+        run_pipeline("nowhere", **wrong)
+
+
+def test_number_of_a_set_wins_over_parameters_that_nobody_touched() -> None:
+    other = CnmfeParameters(cell_diameter_px=20)
+    assert chosen_parameters(CnmfeParameters(), 3) is None
+    assert chosen_parameters(DEFAULT_PARAMETERS, None) == DEFAULT_PARAMETERS
+    # Set parameters beside a number are passed on, to be refused.
+    assert chosen_parameters(other, 3) == other
