@@ -112,14 +112,18 @@ def natural_select(entity: type[Entity], /, *, with_ids: bool = False, **equal: 
     selected: list[sa.ColumnElement[Any]] = [column.label(label) for label, column in columns.items()]
     if with_ids:
         selected += [column for column in table.c if column.name == "id" or column.name.endswith("_pk")]
-    unknown = [label for label in equal if label not in columns]
-    if unknown:
-        raise EntityError(f"{entity.__name__} has no column {unknown[0]!r}: it has {', '.join(columns)}.")
+    conditions = _conditions(entity, routes, equal)
     order = [columns[item.label] for item in natural_columns(entity)]
-    conditions = [
-        columns[label].is_(None) if value is None else columns[label] == value for label, value in equal.items()
-    ]
     return sa.select(*selected).select_from(routes.joined).where(*conditions).order_by(*order)
+
+
+def _conditions(entity: type[Entity], routes: "_Routes", equal: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
+    known = {item.label: item for item in all_columns(entity)}
+    unknown = [label for label in equal if label not in known]
+    if unknown:
+        raise EntityError(f"{entity.__name__} has no column {unknown[0]!r}: it has {', '.join(known)}.")
+    columns = {label: routes.column(known[label]) for label in equal}
+    return [columns[label].is_(None) if value is None else columns[label] == value for label, value in equal.items()]
 
 
 class _Routes:
@@ -163,8 +167,11 @@ def find(session: Session, entity: type[E], /, **equal: Any) -> E | None:
     EntityError
         When there is more than one such row, or no column of such a name.
     """
-    identities = natural_select(entity, with_ids=True, **equal).subquery().c.id
-    rows = session.scalars(sa.select(identities).limit(2)).all()
+    # Only what the values are on is joined: this is asked far more often than whole rows are.
+    table = table_of(entity)
+    routes = _Routes(table)
+    conditions = _conditions(entity, routes, equal)
+    rows = session.scalars(sa.select(table.c.id).select_from(routes.joined).where(*conditions).limit(2)).all()
     if len(rows) > 1:
         raise EntityError(f"{entity.__name__} with {_printed(equal)}: got several, expected one. Name its whole key.")
     return session.get(entity, rows[0]) if rows else None
