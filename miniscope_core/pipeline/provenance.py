@@ -3,6 +3,7 @@
 import platform
 import socket
 import sys
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -13,7 +14,12 @@ _PACKAGES: Final = ("numpy", "scipy", "opencv-python-headless", "zarr", "pydanti
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that matter to results and to how they were stored."""
-    return {"miniscope-core": miniscope_core.__version__} | {name: version(name) for name in _PACKAGES}
+    return {"miniscope-core": miniscope_core.__version__} | _versions()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

@@ -74,3 +74,10 @@ def lite_task(lite: Archive, device: Path, engine: StandIn) -> TaskKey:
     """Ingest the recording and plan to process it, on SQLite."""
     key = ingest_recording(lite, device).key
     return add_task(lite, key, add_parameter_set(lite, "cnmfe", {}))
+
+
+@pytest.fixture
+def lite_curation(lite: Archive, lite_task: TaskKey) -> CurationKey:
+    """Process and curate the recording, on SQLite."""
+    process_recording(lite, lite_task)
+    return curate_processing(lite, lite_task).key

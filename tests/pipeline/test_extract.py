@@ -68,12 +68,14 @@ def test_masks_above_130_pixels_are_one_query_that_reads_no_array(
     assert masks.mask_id[masks.mask_npix > 130].tolist() == [0, 2]
 
 
-def test_only_accepted_units_of_a_cells_size_and_roundness_are_somata(archive: Archive, curation: CurationKey) -> None:
-    extract_traces(archive, curation)
-    kinds = {row["mask_id"]: row["mask_type"] for row in rows(archive, m.MaskClassificationType)}
+def test_only_accepted_units_of_a_cells_size_and_roundness_are_somata(
+    lite: Archive, lite_curation: CurationKey
+) -> None:
+    extract_traces(lite, lite_curation)
+    kinds = {row["mask_id"]: row["mask_type"] for row in rows(lite, m.MaskClassificationType)}
     # 1 was not accepted, 3 is a bar, 4 a single pixel
     assert kinds == {0: "soma", 1: "unknown", 2: "soma", 3: "unknown", 4: "unknown", 5: "soma"}
-    row = rows(archive, m.MaskClassificationType)[0]
+    row = rows(lite, m.MaskClassificationType)[0]
     assert (row["mask_classification_method"], row["confidence"]) == ("cnmfe_default_classifier", None)
 
 
@@ -93,12 +95,12 @@ def test_empty_footprint_has_no_centre(lite: Archive, lite_task: TaskKey, engine
 
 
 # -- traces and quality ----------------------------------------------------------------------------------------------
-def test_traces_name_their_array_and_row(archive: Archive, curation: CurationKey) -> None:
-    extract_traces(archive, curation)
-    for mask_id, row in enumerate(rows(archive, m.FluorescenceTrace)):
+def test_traces_name_their_array_and_row(lite: Archive, lite_curation: CurationKey) -> None:
+    extract_traces(lite, lite_curation)
+    for mask_id, row in enumerate(rows(lite, m.FluorescenceTrace)):
         assert (row["mask_id"], row["array_name"], row["array_row"]) == (mask_id, "fluorescence", mask_id)
         assert (row["denoised_name"], row["neuropil_fluorescence_name"]) == ("traces", None)
-    for mask_id, row in enumerate(rows(archive, m.ActivityTrace)):
+    for mask_id, row in enumerate(rows(lite, m.ActivityTrace)):
         assert (row["mask_id"], row["array_name"], row["array_row"]) == (mask_id, "activity", mask_id)
         assert (row["extraction_method"], row["unit"]) == ("cnmfe_deconvolution", "a.u.")
 
@@ -145,20 +147,22 @@ def test_metric_that_is_not_a_number_is_found_by_no_comparison(archive: Archive,
 
 
 # -- motion correction ----------------------------------------------------------------------------------------------
-def test_rigid_shifts_have_their_spread_along_y_and_x(archive: Archive, curation: CurationKey, engine: StandIn) -> None:
-    extract_traces(archive, curation)
+def test_rigid_shifts_have_their_spread_along_y_and_x(
+    lite: Archive, lite_curation: CurationKey, engine: StandIn
+) -> None:
+    extract_traces(lite, lite_curation)
     y_std, x_std = engine.arrays()["shifts_px"].std(axis=0)
-    row = one(archive, m.RigidMotionCorrection)
+    row = one(lite, m.RigidMotionCorrection)
     assert (row["y_std"], row["x_std"]) == (pytest.approx(y_std, rel=1e-5), pytest.approx(x_std, rel=1e-5))
     assert y_std > 2 * x_std
     assert (row["shifts_name"], row["outlier_frames_name"]) == ("shifts_px", None)
-    assert one(archive, m.MotionCorrection)["motion_correct_channel"] == 0
-    assert rows(archive, m.NonRigidMotionCorrection) == rows(archive, m.Block) == []
+    assert one(lite, m.MotionCorrection)["motion_correct_channel"] == 0
+    assert rows(lite, m.NonRigidMotionCorrection) == rows(lite, m.Block) == []
 
 
-def test_summary_images_stand_under_their_own_names(archive: Archive, curation: CurationKey) -> None:
-    extract_traces(archive, curation)
-    row = one(archive, m.MotionCorrectionSummary)
+def test_summary_images_stand_under_their_own_names(lite: Archive, lite_curation: CurationKey) -> None:
+    extract_traces(lite, lite_curation)
+    row = one(lite, m.MotionCorrectionSummary)
     names = {name.removesuffix("_name"): value for name, value in row.items() if name.endswith("_image_name")}
     assert names == {
         "ref_image": "image_template",

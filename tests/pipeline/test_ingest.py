@@ -57,10 +57,10 @@ def test_demo_folder_becomes_all_its_rows(archive: Archive, raw: Path) -> None:
     assert {row["name"] for row in rows(archive, m.RecordingConfig)} == {"metaData.json", "../metaData.json"}
 
 
-def test_files_stand_in_natural_order_with_role_frames_and_digest(archive: Archive, raw: Path) -> None:
+def test_files_stand_in_natural_order_with_role_frames_and_digest(lite: Archive, raw: Path) -> None:
     device = write_session(raw, frames_per_file=3)
-    ingest_recording(archive, device)
-    files = rows(archive, m.RecordingFile)
+    ingest_recording(lite, device)
+    files = rows(lite, m.RecordingFile)
     assert [row["file_id"] for row in files] == list(range(len(files)))
     videos = [row for row in files if row["role"] == "video"]
     assert [Path(row["file_path"]).name for row in videos] == [f"{number}.avi" for number in range(10)]
@@ -228,12 +228,12 @@ def test_changed_files_are_named_and_nothing_is_overwritten(lite: Archive, devic
     ],
     ids=lambda asked: next(iter(asked)),
 )
-def test_other_facts_for_a_known_folder_are_refused(archive: Archive, device: Path, asked: dict[str, Any]) -> None:
-    ingest_recording(archive, device)
-    before = snapshot(archive)
+def test_other_facts_for_a_known_folder_are_refused(lite: Archive, device: Path, asked: dict[str, Any]) -> None:
+    ingest_recording(lite, device)
+    before = snapshot(lite)
     with pytest.raises(ConflictError, match=rf"ingested already as {KEY}: got {next(iter(asked))}"):
-        ingest_recording(archive, device, IngestOptions(**asked))
-    assert snapshot(archive) == before
+        ingest_recording(lite, device, IngestOptions(**asked))
+    assert snapshot(lite) == before
 
 
 def test_the_facts_it_has_are_not_refused(lite: Archive, device: Path) -> None:

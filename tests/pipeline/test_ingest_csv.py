@@ -62,12 +62,12 @@ def test_subjects_are_recorded_with_all_their_columns(archive: Archive, table: A
     )
 
 
-def test_lookups_of_subjects_are_shared(archive: Archive, table: Any) -> None:
+def test_lookups_of_subjects_are_shared(lite: Archive, table: Any) -> None:
     text = (
         "subject,nickname,source,line,strain,species\na,Al,Breeder,Thy1,C57BL/6J,Mus musculus\nb,,Breeder,,C57BL/6J,\n"
     )
-    ingest_subjects(archive, table(text))
-    first, second = subjects(archive)["a"], subjects(archive)["b"]
+    ingest_subjects(lite, table(text))
+    first, second = subjects(lite)["a"], subjects(lite)["b"]
     assert [first[name] for name in ("nickname", "source", "line", "strain", "species")] == [
         "Al",
         "Breeder",
@@ -76,7 +76,7 @@ def test_lookups_of_subjects_are_shared(archive: Archive, table: Any) -> None:
         "Mus musculus",
     ]
     assert (second["source"], second["line"], second["strain"]) == ("Breeder", None, "C57BL/6J")
-    assert len(rows(archive, m.Source)) == len(rows(archive, m.Strain)) == 1
+    assert len(rows(lite, m.Source)) == len(rows(lite, m.Strain)) == 1
 
 
 def test_the_same_subjects_again_change_nothing_and_say_so(archive: Archive, table: Any) -> None:
@@ -103,13 +103,13 @@ def test_subject_known_from_a_folder_gets_what_it_lacks(archive: Archive, device
     ("column", "value"), [("sex", "F"), ("subject_birth_date", "2020-01-01"), ("subject_description", "CA3")]
 )
 def test_subject_with_other_values_is_refused_and_no_row_written(
-    archive: Archive, table: Any, column: str, value: str
+    lite: Archive, table: Any, column: str, value: str
 ) -> None:
-    ingest_subjects(archive, table(SUBJECTS))
-    before = snapshot(archive)
+    ingest_subjects(lite, table(SUBJECTS))
+    before = snapshot(lite)
     with pytest.raises(ConflictError, match=rf"Line 3 of .*subject subject1 .*got {column} '{value}'"):
-        ingest_subjects(archive, table(f"subject,{column}\nnew,\nsubject1,{value}\n"))
-    assert snapshot(archive) == before
+        ingest_subjects(lite, table(f"subject,{column}\nnew,\nsubject1,{value}\n"))
+    assert snapshot(lite) == before
 
 
 @pytest.mark.parametrize(

@@ -73,25 +73,25 @@ def test_parameter_set_is_recorded_once_with_its_hash_and_exact_values(archive: 
     assert (row["processing_method"], row["paramset_desc"]) == ("caiman", "as published")
 
 
-def test_the_same_parameters_of_two_methods_are_two_sets(archive: Archive) -> None:
-    assert [add_parameter_set(archive, method, {"min_corr": 0.8}) for method in ("caiman", "cnmfe")] == [0, 1]
+def test_the_same_parameters_of_two_methods_are_two_sets(lite: Archive) -> None:
+    assert [add_parameter_set(lite, method, {"min_corr": 0.8}) for method in ("caiman", "cnmfe")] == [0, 1]
 
 
-def test_other_parameters_get_the_next_number_also_after_a_gap(archive: Archive) -> None:
-    assert add_parameter_set(archive, "cnmfe", {}, paramset_id=7) == 7
-    assert add_parameter_set(archive, "cnmfe", {"min_corr": 0.7}) == 8
+def test_other_parameters_get_the_next_number_also_after_a_gap(lite: Archive) -> None:
+    assert add_parameter_set(lite, "cnmfe", {}, paramset_id=7) == 7
+    assert add_parameter_set(lite, "cnmfe", {"min_corr": 0.7}) == 8
 
 
-def test_parameter_set_numbers_are_not_overwritten(archive: Archive) -> None:
-    add_parameter_set(archive, "cnmfe", {})
-    before = snapshot(archive)
+def test_parameter_set_numbers_are_not_overwritten(lite: Archive) -> None:
+    add_parameter_set(lite, "cnmfe", {})
+    before = snapshot(lite)
     with pytest.raises(ConflictError, match="Parameter set 0 is there already"):
-        add_parameter_set(archive, "cnmfe", {"min_corr": 0.7}, paramset_id=0)
+        add_parameter_set(lite, "cnmfe", {"min_corr": 0.7}, paramset_id=0)
     with pytest.raises(ConflictError, match="are set 0 already, not 1"):
-        add_parameter_set(archive, "cnmfe", {}, paramset_id=1)
+        add_parameter_set(lite, "cnmfe", {}, paramset_id=1)
     with pytest.raises(NotFoundError, match="suite2p"):
-        add_parameter_set(archive, "suite2p", {})
-    assert snapshot(archive) == before
+        add_parameter_set(lite, "suite2p", {})
+    assert snapshot(lite) == before
 
 
 def test_parameter_sets_by_several_runs_at_once_get_a_number_each(archive: Archive) -> None:
