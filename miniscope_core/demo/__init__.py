@@ -1,4 +1,4 @@
-"""The recording that ships with the package, with its ground truth. Knows files and the truth; the walk beside it reads a workspace."""
+"""The recording that ships with the package, its ground truth, and a walk through what becomes of it; runs nothing."""
 
 import filecmp
 import os
