@@ -27,7 +27,10 @@ LOOKUPS: Final[dict[type[Entity], tuple[dict[str, Any], ...]]] = {
     MaskType: tuple({"mask_type": kind} for kind in ("soma", "axon", "dendrite", "neuropil", "artefact", "unknown")),
     MaskClassificationMethod: (
         {"mask_classification_method": "caiman_default_classifier", "description": "CaImAn's component evaluation"},
-        {"mask_classification_method": "cnmfe_default_classifier", "description": "Accepted units as large and round as a cell body are somata"},
+        {
+            "mask_classification_method": "cnmfe_default_classifier",
+            "description": "Accepted units as large and round as a cell body are somata",
+        },
     ),
     ActivityExtractionMethod: (
         {"extraction_method": "caiman_deconvolution", "description": "CaImAn's S: deconvolved, unit of the traces"},
