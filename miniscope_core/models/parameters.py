@@ -26,8 +26,19 @@ class CnmfeParameters(EngineParameters):
     max_shift_px: int = Field(default=20, ge=0, le=200, description="Largest brain motion expected, px; 0: none")
     min_corr: float = Field(default=0.55, gt=0, lt=1, description="Least local correlation of a seed")
     min_pnr: float = Field(default=6.0, gt=0, description="Least peak-to-noise ratio of a seed")
-    min_snr: float = Field(default=3.0, ge=0, description="Least signal-to-noise ratio of an accepted unit")
-    min_r_value: float = Field(default=0.85, ge=-1, le=1, description="Least spatial consistency of an accepted unit")
+    min_snr: float = Field(default=2.5, ge=0, description="Least signal-to-noise ratio of an accepted unit")
+    min_r_value: float = Field(default=0.65, ge=-1, le=1, description="Least spatial consistency of an accepted unit")
+    max_area: float = Field(
+        default=4.0,
+        gt=0,
+        description="Largest area of an accepted unit (convex hull of what is above half its peak), in areas of a disc "
+        "of cell_diameter_px: light from far out of focus is large and ragged",
+    )
+    max_elongation: float = Field(
+        default=4.5,
+        ge=1,
+        description="Largest ratio of length to width of an accepted unit: strips along the frame's edge are no cells",
+    )
     max_halo_corr: float = Field(
         default=0.5,
         gt=0,

@@ -86,6 +86,7 @@ def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, c
         return np.asarray(low[: whole * step].reshape(whole, step, *coarse).mean(1), np.float32)
 
     samples = np.concatenate(list(context.map(residual, movie.chunks))).reshape(-1, coarse[0] * coarse[1])
+    samples = np.ascontiguousarray(samples.T)  # a pixel's course in one piece: gathering a ring is then a few copies
     offsets = _ring_offsets(_RADIUS * factors.diameter / 2)
 
     def row(y: int) -> "sp.coo_array":
@@ -153,11 +154,11 @@ def _row_weights(
         pixels = ring_y[inside] * width + ring_x[inside]
         if not len(pixels):
             continue
-        around = samples[:, pixels]
-        gram = (around.T @ around).astype(np.float64)
+        around = samples[pixels]
+        gram = (around @ around.T).astype(np.float64)
         ridge = _RIDGE * float(np.trace(gram)) + np.finfo(np.float32).tiny
         gram[np.diag_indices_from(gram)] += ridge
-        data.append(np.linalg.solve(gram, around.T @ samples[:, y * width + x]))
+        data.append(np.linalg.solve(gram, around @ samples[y * width + x]))
         rows.append(np.full(len(pixels), x))
         columns.append(pixels)
     if not data:

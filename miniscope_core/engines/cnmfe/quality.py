@@ -1,4 +1,4 @@
-"""How far a unit can be trusted: peak signal-to-noise of its trace, and agreement of its footprint with the movie.
+"""How far a unit can be trusted: its trace above noise, its footprint against the movie and against a cell's shape.
 
 References
 ----------
@@ -7,6 +7,7 @@ Giovannucci et al. 2019, CaImAn, doi:10.7554/eLife.38173 (component evaluation; 
 
 from typing import Final
 
+import cv2
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -76,6 +77,39 @@ def spatial_r(movie: ScratchMovie, factors: Factors, context: Context) -> NDArra
 def peak_snr(trace: NDArray[np.float32], baseline: float, noise: float) -> float:
     """Return the highest point of a denoised trace above its baseline, in standard deviations of the noise."""
     return float(trace.max() - baseline) / noise if noise > 0 else 0.0
+
+
+def shapes(footprints: list[Footprint], diameter: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure the region above half of each footprint's peak: how much room it takes and how long it is.
+
+    The room is that of the convex hull, so that a ragged region counts for more than a compact one of the same area:
+    light from far out of focus leaves large and ragged footprints once the background is taken out.
+
+    Parameters
+    ----------
+    footprints
+        With at least one weight above zero each.
+    diameter
+        Of a cell, in their pixels.
+
+    Returns
+    -------
+    area : ndarray
+        (unit,), area of the hull in areas of a disc of a cell's diameter.
+    elongation : ndarray
+        (unit,), long over short axis of the region's second moments, from 1.
+    """
+    disc = np.pi / 4 * diameter**2
+    area, elongation = np.zeros(len(footprints)), np.ones(len(footprints))
+    for unit, footprint in enumerate(footprints):
+        y, x = np.nonzero(footprint.weights > 0.5 * footprint.weights.max())
+        # Every pixel is a square: its corners, not its centre, span the hull.
+        corners = np.concatenate([np.stack([x + dx, y + dy], 1) for dy in (0, 1) for dx in (0, 1)]).astype(np.int32)
+        area[unit] = cv2.contourArea(cv2.convexHull(corners)) / disc
+        spread = np.cov(np.stack([y, x]), bias=True) + np.eye(2) / 12  # a square's own spread keeps a line finite
+        short, long = np.sqrt(np.linalg.eigvalsh(spread))
+        elongation[unit] = long / short
+    return area, elongation
 
 
 def halos(

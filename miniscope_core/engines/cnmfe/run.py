@@ -18,7 +18,7 @@ from miniscope_core.engines.cnmfe.factorise import Fit, factorise
 from miniscope_core.engines.cnmfe.footprints import enlarge, enlarge_footprint, to_sparse
 from miniscope_core.engines.cnmfe.movie import ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
-from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr
+from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr, shapes
 from miniscope_core.engines.cnmfe.traces import blocks, extract
 from miniscope_core.engines.measure import Measure
 from miniscope_core.errors import EngineError, MiniscopeError
@@ -132,6 +132,7 @@ class _Job:
         with self.measure.stage("quality"):
             correlation = correlate(outputs["traces"], _CORRELATION_FRAMES)
             halo = halos(large_rows, correlation, snr, self.parameters.max_halo_corr)
+            area, elongation = shapes(large, self.parameters.cell_diameter_px)
         with self.measure.stage("writing"):
             for name, rows in outputs.items():
                 array = self.writer.create(name, rows.shape)
@@ -139,7 +140,9 @@ class _Job:
                     array[:, columns] = block
                 rows.close()
         raw.close()
-        accepted = ~halo & (snr >= self.parameters.min_snr) & (fit.r_value >= self.parameters.min_r_value)
+        asked = self.parameters
+        shaped = (area <= asked.max_area) & (elongation <= asked.max_elongation)
+        accepted = ~halo & shaped & (snr >= asked.min_snr) & (fit.r_value >= asked.min_r_value)
         self.writer.write_footprints(large_rows)
         for name, values in (
             ("accepted", accepted),
