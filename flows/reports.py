@@ -87,7 +87,7 @@ def report_processing(task_key: str) -> None:
         parts = [
             f"# Result {escaped(key)}",
             f"**{int(result.accepted.sum())} of {result.unit_count} units** pass the engine's own criteria.",
-            *_result_sections(result, result.accepted),
+            *_result_sections(result, result.accepted, workspace.timestamps_s(key.recording)),
             *_about(workspace, key),
         ]
         units = _units_of_result(result)
@@ -113,7 +113,7 @@ def report_curation(curation_key: str) -> None:
             f"# Cells of {escaped(key.task.recording)}",
             f"**{int(accepted.sum())} of {len(accepted)} units accepted** by {escaped(curator)}. "
             f"Their key is {escaped(key)}: `Workspace().masks(key)`, `Workspace().fluorescence(key, mask_id)`.",
-            *_result_sections(workspace.result(key), accepted),
+            *_result_sections(workspace.result(key), accepted, workspace.timestamps_s(key.task.recording)),
             *_about(workspace, key.task),
         ]
     _show("cells", key, parts)
@@ -170,21 +170,21 @@ def _about(workspace: Workspace, key: TaskKey) -> list[str]:
     ]
 
 
-def _result_sections(result: ProcessingResult, accepted: NDArray[np.bool_]) -> list[str]:
+def _result_sections(result: ProcessingResult, accepted: NDArray[np.bool_], times: NDArray[np.float64]) -> list[str]:
     """Return the pictures of a result; reads only the traces that are drawn."""
     images = result.images
     behind = "correlation" if "correlation" in images else "average"
     best = _best(accepted, result.optional("snr"))
     traces = plot_traces(
         _rows(result, "fluorescence", best),
-        result.timestamps_s,
+        times,
         denoised=_rows(result, "traces", best),
         activity=_rows(result, "activity", best),
         mask_ids=best,
         title=f"Best of {int(accepted.sum())} accepted",
     )
     contours = plot_contours(images[behind], result.footprints, accepted=accepted, title=f"Units on {behind}")
-    shifts = plot_shifts(result.shifts_px, result.timestamps_s, outlier_frames=result.optional("outlier_frames"))
+    shifts = plot_shifts(result.shifts_px, times, outlier_frames=result.optional("outlier_frames"))
     return [
         picture("Outlines of the units", png_bytes(contours)),
         "## Traces",

@@ -76,7 +76,7 @@ def curation_figures(
     accepted = large["accepted"].to_numpy(bool)
     ids = large["mask_id"].to_numpy(int)
     average = workspace.image(key, "average")
-    times = result.timestamps_s
+    times = workspace.timestamps_s(key.task.recording)
     outliers = result.optional("outlier_frames")
     best = best_masks(workspace, key, _TRACES)
     figures = {
@@ -111,10 +111,10 @@ def overview_figure(workspace: Workspace, curation: CurationKey | str) -> Figure
     result = workspace.result(key)
     best = best_masks(workspace, key, _TRACES)
     return plots.plot_overview(
-        result.images["correlation"],
+        result.images.get("correlation", result.images["average"]),
         result.footprints,
         _rows(result, "fluorescence", best),
-        result.timestamps_s,
+        workspace.timestamps_s(key.task.recording),
         trace_units=best,
         accepted=masks["accepted"].to_numpy(bool),
         denoised=_rows(result, "traces", best),

@@ -78,6 +78,16 @@ def common(context: typer.Context) -> Common:
     return found if isinstance(found, Common) else Common(quiet=False, verbose=False)
 
 
+def use_home(home: Path) -> None:
+    """Keep everything below one folder from here on, whatever addresses the environment names.
+
+    Flows read their settings from the environment of their process, so that is where it is written.
+    """
+    for name in ("DATABASE_URL", "STORE_URL", "STORE_OPTIONS", "SCRATCH_DIR"):
+        os.environ.pop(f"MINISCOPE_{name}", None)
+    os.environ["MINISCOPE_HOME"] = str(home.expanduser().absolute())
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         out.print(f"miniscope-core {miniscope_core.__version__}", highlight=False)
@@ -88,7 +98,8 @@ def _version(wanted: bool) -> None:
 def options(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option(help="Folder with database, store and scratch files (MINISCOPE_HOME).")
+        Path | None,
+        typer.Option(help="Folder with database, store and scratch files, before all MINISCOPE_ addresses."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the flows' log as well.")] = False,
@@ -98,6 +109,5 @@ def options(
 ) -> None:
     """Read the global options; they come before the command."""
     if home is not None:
-        # Flows read their settings from the environment of their process, which may be another one.
-        os.environ["MINISCOPE_HOME"] = str(home.expanduser().absolute())
+        use_home(home)
     context.obj = Common(quiet=quiet, verbose=verbose)

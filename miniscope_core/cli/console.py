@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -66,12 +66,19 @@ class ProgressBar:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with status 1 and the message alone where the project refuses something."""
+    """End the program with status 1 and the message alone where the project or the file system refuses something."""
     try:
         yield
     except MiniscopeError as error:
-        err.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
+        _refused(type(error).__name__, str(error))
+    except OSError as error:
+        # What a command itself writes (pictures, the demo's copy) fails for reasons the system says best.
+        _refused(type(error).__name__, f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+
+
+def _refused(kind: str, message: str) -> NoReturn:
+    err.print(f"[bold red]{kind}[/]: {escape(' '.join(message.split()))}", soft_wrap=True)
+    sys.exit(1)
 
 
 def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] | None = None) -> None:

@@ -39,7 +39,7 @@ def status(
         print_frame(rows)
     shared.say(escape(where))
     for row in failed.to_dict("records"):
-        out.print(f"[red]failed[/] {_text(row)}/{row['paramset_id']}: {escape(row['error'])}", soft_wrap=True)
+        out.print(f"[red]failed[/] {escape(_text(row))}/{row['paramset_id']}: {escape(row['error'])}", soft_wrap=True)
 
 
 def _text(row: Mapping[Hashable, Any]) -> str:

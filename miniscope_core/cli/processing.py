@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from miniscope_core.cli.app import Common, app, common
+from miniscope_core.cli.app import Common, app, common, use_home
 from miniscope_core.cli.console import err, out
 from miniscope_core.cli.recordings import (
     ClockOption,
@@ -102,7 +103,7 @@ def run(
     shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
     key = run_flow(shared, folder, options, parameters, paramset)
     shared.say(_summary(shared, key))
-    shared.say(f"Next: miniscope{_home()} plot {key}")
+    shared.say(escape(f"Next: miniscope{_home()} plot {shlex.quote(key)}"))
 
 
 def run_flow(
@@ -112,7 +113,9 @@ def run_flow(
     with flow_output(shared):
         from flows import run_pipeline
         from flows.forms import DEFAULT_PARAMETERS
+        from flows.health import describe_server
 
+        describe_server()  # one line now instead of Prefect's hundred later
         key = run_pipeline(folder.expanduser().absolute(), options, parameters or DEFAULT_PARAMETERS, paramset)
     return str(key)
 
@@ -123,7 +126,7 @@ def _home() -> str:
         return ""
     with contextlib.suppress(ValueError):
         home = str(Path(home).relative_to(Path.cwd()))
-    return f" --home {home}"
+    return f" --home {shlex.quote(home)}"
 
 
 def _summary(shared: Common, key: str) -> str:
@@ -202,7 +205,7 @@ def demo(
 
     shared = common(context)
     started = time.monotonic()
-    os.environ["MINISCOPE_HOME"] = str(folder.expanduser().absolute())
+    use_home(folder)
     session = copy_demo(folder / "data")
     shared.say(f"Demo recording: {escape(str(session))}")
     key = run_flow(shared, session, IngestOptions(location="CA1 (simulated)"), None, None)
@@ -219,8 +222,8 @@ def demo(
     )
     out.print(f"Done in {time.monotonic() - started:.0f} s. What you might type next:", highlight=False)
     for command in (
-        f"miniscope --home {folder} status",
-        f"miniscope --home {folder} plot {key} --min-npix 130",
+        f"miniscope{_home()} status",
+        f"miniscope{_home()} plot {shlex.quote(key)} --min-npix 130",
         "miniscope inspect YOUR_SESSION_FOLDER",
     ):
         out.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)

@@ -2,13 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from miniscope_core.errors import ParameterError
 from miniscope_core.models.types import Count, KeyText, LocalTime, Name
 
 # Keys hold whole seconds.
 _WholeSeconds = Annotated[LocalTime, AfterValidator(lambda time: time.replace(microsecond=0))]
+# Not "date-time": for that, forms offer a calendar that always adds a zone, and the rig's clock has none.
+_TIME_FORM = {
+    "anyOf": [{"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?$"}, {"type": "null"}],
+    "default": None,
+}
 
 
 class _Request(BaseModel):
@@ -21,8 +26,9 @@ class IngestOptions(_Request):
     subject: KeyText | None = Field(
         default=None, description="Name of the animal; default: the animal name the acquisition program wrote"
     )
-    session_datetime: _WholeSeconds | None = Field(
-        default=None, description="Start of the session, local time at the rig; default: the recording's start"
+    session_datetime: Annotated[_WholeSeconds | None, WithJsonSchema(_TIME_FORM)] = Field(
+        default=None,
+        description="Start of the session, local time at the rig, as 2024-05-17T10:23:45; default: the recording's start",
     )
     recording_id: Count | None = Field(
         default=None, description="Number of the recording within its session; default: the next free one"

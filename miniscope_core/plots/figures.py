@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
@@ -54,6 +55,9 @@ def png_bytes(figure: Figure) -> bytes:
 
     Pictures of noise compress badly in true colour, so large ones get a palette of 256 colours: run pages embed them.
     """
+    # Titles carry names from recordings: a dollar sign in one is a dollar sign, not a formula.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     if buffer.tell() <= MAX_TRUE_COLOUR_BYTES:

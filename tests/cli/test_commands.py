@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from miniscope_core import load_result
 from miniscope_core.demo import copy_demo
@@ -229,3 +230,42 @@ def test_home_option_names_the_folder_of_everything(
     assert miniscope("--home", tmp_path / "elsewhere", "ingest", session, "--subject", "m").status == 0
     assert (tmp_path / "elsewhere" / "miniscope.db").is_file()
     assert not home.exists()
+
+
+def test_home_option_wins_over_addresses_of_the_environment(
+    miniscope: MiniscopeProgram, session: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINISCOPE_HOME", str(home))
+    monkeypatch.setenv("MINISCOPE_DATABASE_URL", f"sqlite:///{tmp_path / 'laboratory.db'}")
+    monkeypatch.setenv("MINISCOPE_STORE_URL", str(tmp_path / "laboratory"))
+    assert miniscope("--home", tmp_path / "mine", "ingest", session, "--subject", "m").status == 0
+    assert (tmp_path / "mine" / "miniscope.db").is_file()
+    assert not (tmp_path / "laboratory.db").exists()
+    assert not (tmp_path / "laboratory").exists()
+
+
+def test_store_options_that_are_no_json_are_one_line(
+    miniscope: MiniscopeProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINISCOPE_STORE_OPTIONS", "{nonsense")
+    refused = miniscope("status")
+    assert refused.status == 1
+    assert refused.err.count("\n") == 1
+    assert "MINISCOPE_STORE_OPTIONS" in refused.err
+
+
+def test_server_that_does_not_answer_is_one_line(
+    miniscope: MiniscopeProgram, session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        refused = miniscope("run", session)
+    assert refused.status == 1
+    assert refused.err.count("\n") == 1
+    assert "does not answer" in refused.err
+
+
+def test_picture_that_cannot_be_written_is_one_line(miniscope: MiniscopeProgram, session: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    refused = miniscope("inspect", session, "--picture", tmp_path / "taken" / "seen.png")
+    assert refused.status == 1
+    assert refused.err.count("\n") == 1

@@ -61,3 +61,8 @@ def test_plots_never_import_pyplot() -> None:
     """Importing pyplot picks a backend for the whole process, and its figures are never freed."""
     code = "import sys, miniscope_core.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a$x^$b", r"$\foo$", "50 % $"])
+def test_a_name_with_dollars_is_no_formula(name: str) -> None:
+    assert png_bytes(plot_average_image(np.ones((8, 9)), title=name)).startswith(b"\x89PNG")
