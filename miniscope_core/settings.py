@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
     raw_roots: Annotated[list[Path], NoDecode, BeforeValidator(_folders)] = Field(
         default_factory=list,
-        description="Folders that recordings lie below, a JSON list or joined as in PATH; stored paths are relative to them",
+        description="Folders that hold recordings, a JSON list or joined as in PATH; stored paths are relative to them",
     )
     scratch_dir: Path = Field(default=Path(), description="Working files of engines; default below MINISCOPE_HOME")
     caiman_python: str = Field(default="", description="Python interpreter that has CaImAn; default this one")

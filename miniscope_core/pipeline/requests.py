@@ -28,7 +28,7 @@ class IngestOptions(_Request):
     )
     session_datetime: Annotated[_WholeSeconds | None, WithJsonSchema(_TIME_FORM)] = Field(
         default=None,
-        description="Start of the session, local time at the rig, as 2024-05-17T10:23:45; default: the recording's start",
+        description="Start of the session, local time at the rig: 2024-05-17T10:23:45; default: the recording's",
     )
     recording_id: Count | None = Field(
         default=None, description="Number of the recording within its session; default: the next free one"
