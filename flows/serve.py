@@ -5,9 +5,9 @@ from typing import Any, Final
 import httpx
 from prefect import Flow, serve
 from prefect.deployments.runner import RunnerDeployment
-from prefect.flows import EntrypointType
 from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.types.entrypoint import EntrypointType
 
 from flows.curate import curate_processing
 from flows.extract import extract_traces
@@ -18,6 +18,8 @@ from flows.process import process_recording
 from miniscope_core.errors import MiniscopeError, ParameterError
 
 NIGHTLY: Final = "0 2 * * *"
+# Not the names of deployments/prefect.yaml: whoever uses both should see which is which.
+_NAME: Final = "served"
 _LOCAL_API: Final = "http://127.0.0.1:4200/api"
 _ANSWER_WITHIN_S: Final = 10.0
 _FLOWS: Final[tuple[Flow[..., Any], ...]] = (
@@ -37,7 +39,7 @@ class ServerError(MiniscopeError, ConnectionError):
 def serve_all(limit: int = 1, cron: str | None = NIGHTLY, timezone: str = "UTC") -> None:
     """Offer all flows on a Prefect server and run what is asked for, until this process is stopped.
 
-    Stopping it (Ctrl+C or SIGTERM) pauses the schedule.
+    Ctrl+C ends it and pauses the schedule; it goes on when this is started again.
 
     Parameters
     ----------
@@ -71,11 +73,11 @@ def deployments(cron: str | None = NIGHTLY, timezone: str = "UTC") -> list[Runne
         When the schedule makes no sense.
     """
     try:
-        schedule = None if cron is None else Cron(cron, timezone=timezone)
+        schedule = None if cron is None else Cron(cron, timezone=timezone, slug="nightly")
         return [
             RunnerDeployment.from_flow(
                 flow,
-                name=flow.name,
+                name=_NAME,
                 tags=["miniscope"],
                 schedule=schedule if flow is process_pending else None,
                 # By module: wherever the process was started, the installed package is what runs.

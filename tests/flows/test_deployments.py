@@ -103,7 +103,7 @@ def test_serving_hands_all_flows_to_the_server_that_answers(monkeypatch: pytest.
     served: list[Any] = []
 
     def serve(*offered: Any, limit: int) -> None:
-        served.append(([one.name for one in offered], limit, PREFECT_API_URL.value()))
+        served.append(([one.flow_name for one in offered], limit, PREFECT_API_URL.value()))
 
     monkeypatch.setattr(flows.serve, "serve", serve)
     serve_all(limit=2)
