@@ -213,7 +213,7 @@ def test_workspace_of_nothing_says_what_to_do(tmp_path: Path) -> None:
 def test_store_that_lost_an_object_is_not_read_as_zeros(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(home, copy)
-    (shard,) = (copy / "store").glob("objects/processing/*/arrays.zarr/fluorescence/c/0/0")
+    (shard,) = (copy / "store").glob("objects/*/processing/*/arrays.zarr/fluorescence/c/0/0")
     shard.unlink()
     with Workspace(settings_for(copy)) as workspace:
         for ask in (lambda: workspace.fluorescence(CURATION, 0), lambda: workspace.footprints(CURATION)):

@@ -24,6 +24,8 @@ def gc(
     shared = common(context)
     with Archive.open(shared.settings, create=False) as archive:
         found = collect_garbage(archive, timedelta(hours=older_than_hours), dry_run=not delete)
+        where = f"database {archive.database.url}, store {archive.store.url}"
+    out.print(f"In {where}:", highlight=False, soft_wrap=True, markup=False)
     for item in found:
         out.print(f"{'removed' if delete else 'found'} {item}", highlight=False, soft_wrap=True, markup=False)
     if found and not delete:

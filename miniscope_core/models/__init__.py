@@ -2,6 +2,8 @@
 
 from miniscope_core.models.arrays import (
     ArrayLayout,
+    DatabaseIdentity,
+    DatabaseIdentityBase,
     Publication,
     PublicationBase,
     StoredArray,
@@ -174,6 +176,8 @@ __all__ = [
     "CurationKey",
     "CurationUnit",
     "CurationUnitBase",
+    "DatabaseIdentity",
+    "DatabaseIdentityBase",
     "Device",
     "DeviceBase",
     "Entity",

@@ -12,6 +12,7 @@ from miniscope_core.models.types import (
     Count,
     ExactJson,
     JsonList,
+    KeyText,
     Name,
     Prefix,
     RowId,
@@ -27,6 +28,20 @@ class ArrayLayout(StrEnum):
 
     DENSE = "dense"
     CSR = "csr"
+
+
+class DatabaseIdentityBase(Entity):
+    """Which database this is: its one row, made with it; what it publishes lies in the store below that name."""
+
+    natural_key: ClassVar[tuple[str, ...]] = ("database_id",)
+    checks: ClassVar[dict[str, str]] = {"one_row": "id = 1"}
+    database_id: KeyText = Field(description="UUID, given by chance when the database was made")
+
+
+class DatabaseIdentity(DatabaseIdentityBase, table=True):
+    """Which database this is: its one row, made with it; what it publishes lies in the store below that name."""
+
+    id: RowId = primary_key()
 
 
 class PublicationBase(Entity):

@@ -18,7 +18,8 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlmodel import Session
 
 from miniscope_core.errors import ConflictError, DatabaseError
-from miniscope_core.models.base import metadata
+from miniscope_core.models.arrays import DatabaseIdentity
+from miniscope_core.models.base import metadata, table_of
 from miniscope_core.models.lookups import fill_lookups
 from miniscope_core.storage.migrations import HEAD, VERSION_TABLE, migrate
 
@@ -45,6 +46,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = _parse(url)
         self.engine: Final = _engine(self._url)
+        self._identity: str | None = None
 
     @property
     def url(self) -> str:
@@ -57,6 +59,22 @@ class Database:
         name = self._url.database
         in_file = self._url.get_backend_name() == "sqlite" and name not in (None, "", ":memory:")
         return Path(str(name).removeprefix("file:")) if in_file else None
+
+    @property
+    def identity(self) -> str:
+        """UUID of the database, given when it was made: other databases may publish to the same store.
+
+        Raises
+        ------
+        DatabaseError
+            When it cannot be read.
+        """
+        if self._identity is None:
+            with self._faults(), self.engine.connect() as connection:
+                self._identity = connection.scalar(sa.select(table_of(DatabaseIdentity).c.database_id))
+            if not self._identity:
+                raise DatabaseError(f"The database {self.url} lacks its identity: was its row removed? Restore it.")
+        return self._identity
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"

@@ -53,7 +53,7 @@ def publishing(
         fails, it may have taken effect all the same (the connection broke on the way back), so the objects stay:
         ``gc`` asks the rows.
     """
-    upload = store.upload(folder, kind, progress)
+    upload = store.upload(folder, kind, progress, below=database.identity)
     in_block = True
     try:
         with database.session() as session:
@@ -139,12 +139,14 @@ class Garbage:
 
 
 def unreferenced(database: Database, store: Store, older_than: timedelta = timedelta(days=1)) -> list[Garbage]:
-    """Find what crashes left in the store: prefixes that no publication names.
+    """Find what crashes left in the store: prefixes of this database that no publication names.
+
+    What other databases put into the same store lies below their identity, and is left alone.
 
     Parameters
     ----------
     database, store
-        They belong together: every publication of the database lies in the store.
+        Every publication of the database lies in the store.
     older_than
         Spare what was written since: a run may be about to commit it.
 
@@ -155,7 +157,7 @@ def unreferenced(database: Database, store: Store, older_than: timedelta = timed
     """
     limit = datetime.now(UTC) - older_than
     # The store is listed before the rows are read: what is committed in between is then already among the rows.
-    found = {prefix: when for prefix, when in store.prefixes().items() if when < limit}
+    found = {prefix: when for prefix, when in store.prefixes(database.identity).items() if when < limit}
     with database.session() as session:
         named = set(session.exec(select(Publication.prefix)).all())
     return [

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from miniscope_core.progress import Progress, silent
 MANIFEST: Final = "manifest.json"
 _OBJECTS: Final = "objects"
 _WRITE: Final = "write to"
+_PREFIX: Final = re.compile(r"((?:[^/]+/)+?[0-9a-f]{32})/")
+"""A prefix ends with the UUID that upload() gave it; those of databases are written with hyphens."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Store:
         if found != b"miniscope":
             raise StoreError(f"The object store at {self.url} returned other bytes than were written.")
 
-    def upload(self, folder: Path, kind: str, progress: Progress = silent) -> Upload:
+    def upload(self, folder: Path, kind: str, progress: Progress = silent, *, below: str = "") -> Upload:
         """Copy a folder's files under a new prefix and check that each arrived whole.
 
         Parameters
@@ -116,9 +119,11 @@ class Store:
         folder
             A finished folder; every regular file below it is copied.
         kind
-            First part of the prefix, e.g. ``"processing"``.
+            Part of the prefix, e.g. ``"processing"``.
         progress
             Told the bytes copied.
+        below
+            First part of the prefix: whose it is, where several databases share the store.
 
         Returns
         -------
@@ -134,7 +139,7 @@ class Store:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         if not files:
             raise StoreError(f"Nothing to publish in {folder}: it holds no file.")
-        prefix = f"{kind}/{uuid.uuid4().hex}"
+        prefix = "/".join(part for part in (below, kind, uuid.uuid4().hex) if part)
         names = {path: path.relative_to(folder).as_posix() for path in files}
         total = max(1, sum(path.stat().st_size for path in files))
         manifest: dict[str, dict[str, Any]] = {}
@@ -182,20 +187,26 @@ class Store:
         strip = len(self._fs._strip_protocol(base)) + 1
         return {name[strip:]: int(entry["size"]) for name, entry in found.items()}
 
-    def prefixes(self) -> dict[str, datetime]:
-        """List every prefix, published or not, with the time of its newest object (UTC)."""
-        base = self._path(_OBJECTS)
+    def prefixes(self, below: str = "") -> dict[str, datetime]:
+        """List every prefix, published or not, with the time of its newest object (UTC).
+
+        Parameters
+        ----------
+        below
+            Only those that :meth:`upload` was given the same for.
+        """
+        base = self._path(_OBJECTS, *([below] if below else []))
         with self._explained("list"):
             self._fs.invalidate_cache()
             found = self._fs.find(base, detail=True) if self._fs.exists(base) else {}
         strip = len(self._fs._strip_protocol(base)) + 1
         newest: dict[str, datetime] = {}
         for name, entry in found.items():
-            parts = name[strip:].split("/")
-            if len(parts) < 3:
+            match = _PREFIX.match(name[strip:])
+            if match is None:
                 continue
             when = _modified(entry)
-            prefix = "/".join(parts[:2])
+            prefix = f"{below}/{match[1]}" if below else match[1]
             newest[prefix] = max(when, newest.get(prefix, when))
         return newest
 

@@ -184,17 +184,19 @@ def test_curation_and_extraction_again_change_nothing(miniscope: MiniscopeProgra
 
 def test_gc_lists_and_then_removes_what_no_row_names(miniscope: MiniscopeProgram, session: Path, home: Path) -> None:
     assert miniscope("ingest", session, "--subject", "mouse1").status == 0
-    orphan = home / "store" / "objects" / "processing" / "0123456789abcdef"
+    (mine,) = (home / "store" / "objects").iterdir()
+    orphan = mine / "processing" / ("0123456789abcdef" * 2)
     orphan.mkdir(parents=True)
     (orphan / "result.json").write_text("{}")
-    kept = sorted((home / "store" / "objects" / "recording").iterdir())
+    kept = sorted((mine / "recording").iterdir())
     assert "Nothing to clean up" in miniscope("gc").out
     listed = miniscope("gc", "--older-than-hours", 0)
     assert "processing/0123456789abcdef" in listed.out
+    assert f"In database sqlite:///{home}/miniscope.db, store {home}/store" in listed.out
     assert orphan.exists()
     assert miniscope("gc", "--older-than-hours", 0, "--delete").status == 0
     assert not (orphan / "result.json").exists()
-    assert sorted((home / "store" / "objects" / "recording").iterdir()) == kept
+    assert sorted((mine / "recording").iterdir()) == kept
 
 
 def test_doctor_finds_a_working_installation_and_a_broken_one(

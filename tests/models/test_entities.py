@@ -26,7 +26,7 @@ def test_every_entity_of_the_data_model_is_here() -> None:
         MotionCorrection RigidMotionCorrection NonRigidMotionCorrection Block MotionCorrectionSummary
         Segmentation Mask MaskType MaskClassificationMethod MaskClassification MaskClassificationType
         Fluorescence FluorescenceTrace ActivityExtractionMethod Activity ActivityTrace QualityMetrics
-        Publication StoredArray
+        DatabaseIdentity Publication StoredArray
     """
     assert sorted(entity.__name__ for entity in ENTITIES) == sorted(names.split())
 

@@ -14,7 +14,7 @@ from miniscope_core.pipeline.collect import collect_garbage
 from miniscope_core.pipeline.process import process_recording
 from miniscope_core.pipeline.published import published_result
 from miniscope_core.storage.archive import Archive
-from tests.archives import StandIn, jobs, snapshot
+from tests.archives import StandIn, jobs, settings_for, snapshot
 
 NOW = timedelta(seconds=-60)
 """Whatever was written until a minute from now."""
@@ -35,7 +35,7 @@ def leave_upload(archive: Archive, tmp_path: Path) -> str:
     """Leave objects that no row names."""
     (tmp_path / "result").mkdir()
     (tmp_path / "result" / "result.json").write_text("{}")
-    return archive.store.upload(tmp_path / "result", "processing").prefix
+    return archive.store.upload(tmp_path / "result", "processing", below=archive.database.identity).prefix
 
 
 def test_unreferenced_objects_and_old_jobs_are_found_then_removed(
@@ -55,6 +55,15 @@ def test_unreferenced_objects_and_old_jobs_are_found_then_removed(
     assert jobs(archive) == []
     assert published_result(archive, task).unit_count == 6
     assert collect_garbage(archive, NOW) == []
+
+
+def test_results_of_another_database_in_the_same_store_are_left_alone(
+    lite: Archive, lite_task: TaskKey, tmp_path: Path
+) -> None:
+    process_recording(lite, lite_task)
+    with Archive.open(settings_for(tmp_path / "other", store_url=lite.store.url)) as empty:
+        assert collect_garbage(empty, NOW) == []
+    assert published_result(lite, lite_task).unit_count == 6
 
 
 def test_what_is_younger_than_a_day_is_spared(lite: Archive, tmp_path: Path) -> None:

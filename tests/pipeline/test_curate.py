@@ -81,7 +81,7 @@ def test_what_was_not_processed_cannot_be_curated(lite: Archive, lite_task: Task
 def test_result_that_cannot_be_read_leaves_no_curation(lite: Archive, lite_task: TaskKey) -> None:
     process_recording(lite, lite_task)
     before = snapshot(lite)
-    (shard,) = Path(lite.settings.store_url).glob("objects/processing/*/arrays.zarr/accepted/c/0")
+    (shard,) = Path(lite.settings.store_url).glob("objects/*/processing/*/arrays.zarr/accepted/c/0")
     shard.write_bytes(b"\x00" * shard.stat().st_size)
     with pytest.raises(StoreError, match="processing/") as caught:
         curate_processing(lite, lite_task)
@@ -91,7 +91,7 @@ def test_result_that_cannot_be_read_leaves_no_curation(lite: Archive, lite_task:
 
 def test_publication_with_a_lost_object_is_refused_instead_of_read_as_zeros(lite: Archive, lite_task: TaskKey) -> None:
     process_recording(lite, lite_task)
-    (shard,) = Path(lite.settings.store_url).glob("objects/processing/*/arrays.zarr/accepted/c/0")
+    (shard,) = Path(lite.settings.store_url).glob("objects/*/processing/*/arrays.zarr/accepted/c/0")
     shard.unlink()
     with pytest.raises(StoreError, match=r"Damaged publication at .*: got \d+ objects"):
         curate_processing(lite, lite_task)

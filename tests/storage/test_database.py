@@ -205,6 +205,21 @@ def test_migrations_build_the_checks_and_foreign_keys_of_the_models(empty_databa
             }
 
 
+def test_each_database_has_an_identity_that_lasts(empty_database_url: str, sqlite_database: Database) -> None:
+    with Database(empty_database_url) as database:
+        database.upgrade()
+        identity = database.identity
+        database.upgrade()
+    with Database(empty_database_url) as again:
+        assert again.identity == identity != sqlite_database.identity
+        with pytest.raises(ConflictError), again.session() as session:
+            session.add(make(m.DatabaseIdentity, id=2, database_id="a second one"))
+        with again.session() as session:
+            session.delete(session.get_one(m.DatabaseIdentity, 1))
+    with Database(empty_database_url) as lost, pytest.raises(DatabaseError, match="lacks its identity"):
+        _ = lost.identity
+
+
 def test_the_known_head_is_the_newest_revision(sqlite_database: Database) -> None:
     with sqlite_database.engine.connect() as connection:
         scripts = ScriptDirectory.from_config(alembic_config(connection))

@@ -116,7 +116,7 @@ def test_commit_that_fails_keeps_the_objects_for_the_collector_to_judge(
 
 
 def test_what_was_written_lately_is_no_garbage_yet(sqlite_database: Database, store: Store, folder: Path) -> None:
-    upload = store.upload(folder, "processing")
+    upload = store.upload(folder, "processing", below=sqlite_database.identity)
     assert unreferenced(sqlite_database, store) == []
     assert [garbage.prefix for garbage in unreferenced(sqlite_database, store, NOW)] == [upload.prefix]
 
@@ -124,9 +124,22 @@ def test_what_was_written_lately_is_no_garbage_yet(sqlite_database: Database, st
 def test_published_prefixes_are_never_garbage(sqlite_database: Database, store: Store, folder: Path) -> None:
     with publishing(sqlite_database, store, folder, "processing") as (_, publication):
         kept = publication.prefix
-    upload = store.upload(folder, "recording")
+    upload = store.upload(folder, "recording", below=sqlite_database.identity)
     assert [garbage.prefix for garbage in unreferenced(sqlite_database, store, NOW)] == [upload.prefix]
     assert kept in store.prefixes()
+
+
+def test_what_another_database_has_in_the_store_is_no_garbage(
+    sqlite_database: Database, store: Store, folder: Path, tmp_path: Path
+) -> None:
+    with publishing(sqlite_database, store, folder, "processing") as (_, publication):
+        assert publication.prefix.startswith(f"{sqlite_database.identity}/processing/")
+    crashed = store.upload(folder, "processing", below=sqlite_database.identity)
+    store.upload(folder, "processing")
+    with Database(f"sqlite:///{tmp_path / 'empty.db'}") as other:
+        other.upgrade()
+        assert unreferenced(other, store, NOW) == []
+    assert [garbage.prefix for garbage in unreferenced(sqlite_database, store, NOW)] == [crashed.prefix]
 
 
 def test_progress_counts_the_bytes_to_their_end(sqlite_database: Database, store: Store, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Every entity of the data model."""
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -42,6 +44,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_channel")),
         sa.UniqueConstraint("channel", name=op.f("uq_channel_channel")),
     )
+    identity = op.create_table(
+        "database_identity",
+        sa.Column("database_id", sa.String(), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_database_identity_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_database_identity")),
+        sa.UniqueConstraint("database_id", name=op.f("uq_database_identity_database_id")),
+    )
+    op.bulk_insert(identity, [{"id": 1, "database_id": str(uuid.uuid4())}])
     op.create_table(
         "device",
         sa.Column("device", sa.String(), nullable=False),
@@ -962,6 +973,7 @@ def downgrade() -> None:
     op.drop_table("line")
     op.drop_table("lab")
     op.drop_table("device")
+    op.drop_table("database_identity")
     op.drop_table("channel")
     op.drop_table("anatomical_location")
     op.drop_table("activity_extraction_method")
