@@ -35,7 +35,7 @@ class CnmfeParameters(EngineParameters):
         "of cell_diameter_px: light from far out of focus is large and ragged",
     )
     max_elongation: float = Field(
-        default=4.5,
+        default=5.0,
         ge=1,
         description="Largest ratio of length to width of an accepted unit: strips along the frame's edge are no cells",
     )

@@ -13,6 +13,7 @@ from miniscope_core.engines.cnmfe.motion import (
     estimate_shifts,
     fill_outliers,
     learn_template,
+    nearest_matched,
     shift_frame,
 )
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
@@ -61,6 +62,9 @@ def spatial_bin(cell_diameter_px: float) -> int:
 def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, context: Context) -> Corrected:
     """Estimate and undo the motion of every frame, in one decode.
 
+    A frame that matches nothing (black, torn, noise) says nothing about cells either: the nearest good frame of the
+    same stretch takes its place, and its index is kept.
+
     Long recordings are averaged in time for the fit, in steps that leave at most 4096 frames: each frame counts,
     and the mean of a step keeps the slow decay of the indicator while its noise falls.
 
@@ -94,6 +98,7 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         frames = recording.frames(start, min(start + size, total))
         shifts, matched = estimate_shifts(frames, template)
         shifts = fill_outliers(shifts, matched)
+        frames = frames if matched.all() else frames[nearest_matched(matched)]
         summed = np.zeros(recording.shape, np.float64)
         highest = np.zeros(recording.shape, np.float32)
         binned = np.empty((len(frames), *small), np.float32)

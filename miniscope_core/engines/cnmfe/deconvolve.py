@@ -20,6 +20,7 @@ from typing import Final
 import calab
 import numpy as np
 import scipy.ndimage as ndi
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 METHOD: Final = "cnmfe_deconvolution"
@@ -111,17 +112,17 @@ def drift_of(fluorescence: NDArray[np.float64], fps: float, window_s: float) -> 
     """
     frames = len(fluorescence)
     step = max(1, round(window_s * fps / _DRIFT_STEPS))
-    half = step * _DRIFT_STEPS // 2
     # White noise lies as far below the baseline as above: its part in a low percentile goes with a short mean.
     calm = ndi.uniform_filter1d(fluorescence, 5, mode="nearest")
-    if frames <= 2 * half:
+    if frames <= _DRIFT_STEPS * step:
         return np.full(frames, np.percentile(calm, _LOW))
-    centres = np.arange(0, frames + step, step)
+    half = _DRIFT_STEPS * step // 2
+    centres = np.arange(0, frames, step)
     drift = np.zeros(frames)
     # Where the baseline falls, a low percentile of the window lies below its middle; what that leaves falls less.
     for _ in range(_DRIFT_ROUNDS):
-        rest = calm - drift
-        low = [np.percentile(rest[max(0, centre - half) : centre + half + 1], _LOW) for centre in centres]
+        windows = sliding_window_view(np.pad(calm - drift, half, mode="reflect"), 2 * half + 1)[::step]
+        low = np.percentile(windows, _LOW, axis=1)
         drift += np.interp(np.arange(frames), centres, ndi.gaussian_filter1d(low, _DRIFT_STEPS / 4, mode="nearest"))
     return drift
 

@@ -171,16 +171,21 @@ def shift_frame(frame: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArr
 
 def fill_outliers(shifts: NDArray[np.float32], matched: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Give frames that match nothing the shift of the nearest frame that does; zero where none does."""
-    good = np.flatnonzero(matched)
-    if len(good) == len(shifts):
-        return shifts
-    if not len(good):
+    if not matched.any():
         return np.zeros_like(shifts)
-    frames = np.arange(len(shifts))
+    return shifts[nearest_matched(matched)]
+
+
+def nearest_matched(matched: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for every frame the nearest one that matches the template: itself, as a rule, or where none does."""
+    frames = np.arange(len(matched))
+    good = np.flatnonzero(matched)
+    if not len(good):
+        return frames
     after = np.clip(np.searchsorted(good, frames), 0, len(good) - 1)
     before = np.maximum(after - 1, 0)
     nearest = np.where(np.abs(good[before] - frames) <= np.abs(good[after] - frames), good[before], good[after])
-    return shifts[nearest]
+    return np.asarray(nearest, np.int64)
 
 
 def _spectra(flat: NDArray[np.float32], displacement: NDArray[np.float64]) -> NDArray[np.complex64]:

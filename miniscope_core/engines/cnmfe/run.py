@@ -9,6 +9,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import miniscope_core
 from miniscope_core.engines.base import Resources
@@ -62,7 +63,8 @@ class CnmfeEngine:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the engine's own threads already use every worker
         try:
-            with Measure() as measure, ThreadPoolExecutor(resources.workers) as pool:
+            # So does BLAS by itself, and threads of its own would only wait for each other's small products.
+            with threadpool_limits(1), Measure() as measure, ThreadPoolExecutor(resources.workers) as pool:
                 context = Context(pool, resources.workers, progress)
                 return _Job(recording, parameters, resources.scratch_dir, writer, context, measure).run()
         except OSError as error:
