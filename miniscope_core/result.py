@@ -13,7 +13,7 @@ Axis order is (unit, frame) and (y, x) everywhere; footprints are sparse rows ov
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -107,6 +107,9 @@ class ResultInfo(BaseModel):
     cell_diameter_px: float | None = Field(default=None, gt=0, description="Width of a cell body the engine expected")
     activity_method: str = Field(description="How the activity was inferred, as in ActivityExtractionMethod")
     notes: tuple[str, ...] = Field(default=(), description="What a reader of the numbers should know")
+    files: dict[str, int] = Field(
+        default_factory=dict, description="Bytes of every other file of the folder, by its path in there"
+    )
 
 
 class ArrayWriter:
@@ -188,12 +191,21 @@ class ResultWriter(ArrayWriter):
         self._group["footprints_indptr"].attrs["sparse_shape"] = list(rows.shape)
 
     def finish(self, info: ResultInfo) -> "ProcessingResult":
-        """Make the folder a result, by writing its description last, and load it."""
+        """Make the folder a result, by writing its description last, and load it.
+
+        The description lists the folder's files: Zarr takes one that was lost for zeros.
+        """
         path = self.folder / RESULT_FILE
         partial = path.with_suffix(".partial")
-        partial.write_text(info.model_dump_json(indent=1))
+        info = info.model_copy(update={"files": _file_sizes(self.folder)})
+        partial.write_text(info.model_dump_json(indent=1), encoding="utf-8")
         os.replace(partial, path)
         return load_result(self.folder)
+
+
+def _file_sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def write_step() -> int:
@@ -220,6 +232,8 @@ class ProcessingResult:
 
     info: ResultInfo
     group: "zarr.Group" = field(repr=False)
+    folder: Path | None = field(default=None, repr=False)
+    """Where it lies, unless it was read from a store."""
 
     def array(self, name: str) -> "zarr.Array[Any]":
         """Open an array without reading it.
@@ -243,9 +257,11 @@ class ProcessingResult:
         return self.read(name) if name in self.array_names else None
 
     def check(self, where: str) -> None:
-        """Check that every array a result needs is here, and that all have the lengths the description tells.
+        """Check that a result is whole and does not contradict itself.
 
-        Reads the arrays' descriptions and the footprints' row bounds, no values.
+        Every file that the description lists is there with its size, every array that a result needs is there, all
+        have the lengths the description tells, and the footprints lie within the image. Reads the footprints'
+        indices, no other values.
 
         Parameters
         ----------
@@ -255,8 +271,29 @@ class ProcessingResult:
         Raises
         ------
         ResultError
-            When it is incomplete or contradicts itself; it names the arrays.
+            When it is incomplete or contradicts itself; it names the files or the arrays.
         """
+        problems = self._problems_of_files() or self._problems_of_shapes() or self._problems_of_footprints()
+        if problems:
+            more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise ResultError(f"Damaged result in {where}: {'; '.join(problems[:5])}{more}. Compute it again.")
+
+    def _problems_of_files(self) -> list[str]:
+        if self.folder is None:
+            return []
+        if not self.info.files:
+            return [f"{RESULT_FILE} does not list the files"]
+        found, listed = _file_sizes(self.folder), self.info.files
+        problems = [
+            f"file {name} has {found[name]} bytes, expected {size}" if name in found else f"file {name} is missing"
+            for name, size in listed.items()
+            if found.get(name) != size
+        ]
+        # A foreign chunk would change what is read here, and not be published. Desktops leave hidden files everywhere.
+        foreign = [name for name in found.keys() - listed.keys() if name.startswith(f"{ARRAYS_GROUP}/")]
+        return problems + [f"file {name} is foreign" for name in sorted(foreign) if "/." not in name]
+
+    def _problems_of_shapes(self) -> list[str]:
         problems = [f"{name} is missing" for name in _NEEDED if name not in self.array_names]
         lengths = {"unit": self.unit_count, "frame": self.frame_count, "y": self.shape[0], "x": self.shape[1], "yx": 2}
         lengths["row"] = self.unit_count + 1
@@ -269,12 +306,30 @@ class ProcessingResult:
                 problems.append(
                     f"{name} has the shape {got}, expected {tuple('any' if w is None else w for w in expected)}"
                 )
-        if not problems and int(self.read("footprints_indptr")[-1]) != self.array("footprints_data").shape[0]:
-            problems.append("footprints_indptr does not end at the last weight")
         if ("block_shifts_px" in self.array_names) != ("block_ranges_px" in self.array_names):
             problems.append("block_shifts_px and block_ranges_px belong together")
-        if problems:
-            raise ResultError(f"Damaged result in {where}: {'; '.join(problems)}. Compute it again.")
+        return problems
+
+    def _problems_of_footprints(self) -> list[str]:
+        """Ask of the sparse matrix what SciPy takes on trust."""
+        try:
+            bounds, pixels = self.read("footprints_indptr"), self.read("footprints_indices")
+        except (OSError, ValueError, RuntimeError) as error:
+            return [f"footprints cannot be read ({error})"]
+        weights, pixel_count = self.array("footprints_data").shape[0], self.shape[0] * self.shape[1]
+        problems = []
+        if bounds[0] != 0 or (np.diff(bounds) < 0).any():
+            problems.append("footprints_indptr does not rise from 0")
+        if bounds[-1] != weights:
+            problems.append("footprints_indptr does not end at the last weight")
+        if len(pixels) != weights:
+            problems.append(f"footprints_indices has {len(pixels)} entries, footprints_data {weights}")
+        elif len(pixels) and not 0 <= pixels.min() <= pixels.max() < pixel_count:
+            problems.append(f"footprints_indices has {pixels.min()}…{pixels.max()}, expected 0…{pixel_count - 1}")
+        asked = [self.unit_count, pixel_count]
+        if (got := self.array("footprints_indptr").attrs.get("sparse_shape")) != asked:
+            problems.append(f"footprints have the sparse shape {got}, expected {asked}")
+        return problems
 
     @cached_property
     def array_names(self) -> tuple[str, ...]:
@@ -406,7 +461,7 @@ def load_result(folder: str | os.PathLike[str]) -> ProcessingResult:
         group = zarr.open_group(str(folder / ARRAYS_GROUP), mode="r")
     except (OSError, ValueError) as error:
         raise ResultError(f"Damaged result in {folder}: {ARRAYS_GROUP} is missing or no Zarr group.") from error
-    return result_from(path.read_bytes(), group, where=str(folder))
+    return replace(result_from(path.read_bytes(), group, where=str(folder)), folder=folder)
 
 
 def result_from(description: bytes, group: "zarr.Group", where: str) -> ProcessingResult:

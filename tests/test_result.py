@@ -212,9 +212,100 @@ def test_result_that_contradicts_itself_is_named(tmp_path: Path, changes: dict[s
     assert "OUT" in str(caught.value)
 
 
-def test_footprints_that_end_early_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "place", "value", "expected"),
+    [
+        ("indptr", -1, 3, "does not end at the last weight"),
+        ("indptr", 0, 1, "does not rise from 0"),
+        ("indptr", 2, 1, "does not rise from 0"),
+        (
+            "indices",
+            5,
+            HEIGHT * WIDTH,
+            rf"footprints_indices has 0?\d+…{HEIGHT * WIDTH}, expected 0…{HEIGHT * WIDTH - 1}",
+        ),
+        ("indices", 5, -1, "footprints_indices has -1…"),
+    ],
+)
+def test_footprints_that_are_no_sparse_matrix_of_the_image_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, place: int, value: int, expected: str
+) -> None:
     writer = ResultWriter(tmp_path / "r")
-    written = write_result(writer, boxes(), stand_in_arrays())
-    writer._group["footprints_indptr"][-1] = 3
-    with pytest.raises(ResultError, match="does not end at the last weight"):
-        written.check("OUT")
+    write = writer.write
+
+    def spoilt(name: str, values: Any) -> None:
+        if name == f"footprints_{part}":
+            values = np.array(values)
+            values[place] = value
+        write(name, values)
+
+    monkeypatch.setattr(writer, "write", spoilt)
+    with pytest.raises(ResultError, match=expected):
+        write_result(writer, boxes(), stand_in_arrays()).check("OUT")
+
+
+def test_footprints_of_another_image_are_named(tmp_path: Path) -> None:
+    footprints = sp.csr_array((boxes().data, boxes().indices, boxes().indptr), shape=(6, HEIGHT * WIDTH + 1))
+    with pytest.raises(ResultError, match="sparse shape"):
+        write_result(ResultWriter(tmp_path / "r"), footprints, stand_in_arrays()).check("OUT")
+
+
+# -- lost and changed files -----------------------------------------------------------------------------------------
+def test_description_lists_every_other_file_with_its_size(result: ProcessingResult, tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+    del files[RESULT_FILE]
+    assert result.info.files == files
+    assert load_result(folder).info.files == files
+    result.check("OUT")
+
+
+def test_lost_file_is_named_and_not_read_as_zeros(result: ProcessingResult, tmp_path: Path) -> None:
+    (chunk,) = (path for path in (tmp_path / "result/arrays.zarr/fluorescence/c").rglob("*") if path.is_file())
+    chunk.unlink()
+    with pytest.raises(ResultError, match=r"file arrays\.zarr/fluorescence/c/0/0 is missing"):
+        load_result(tmp_path / "result").check("OUT")
+
+
+def test_file_that_was_cut_short_is_named_with_both_sizes(result: ProcessingResult, tmp_path: Path) -> None:
+    chunk = tmp_path / "result/arrays.zarr/footprints_indptr/c/0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-1])
+    with pytest.raises(ResultError, match=rf"c/0 has {len(whole) - 1} bytes, expected {len(whole)}"):
+        load_result(tmp_path / "result").check("OUT")
+
+
+def test_bytes_that_are_not_those_written_are_one_clear_line(result: ProcessingResult, tmp_path: Path) -> None:
+    chunk = tmp_path / "result/arrays.zarr/footprints_indptr/c/0"
+    chunk.write_bytes(bytes(len(chunk.read_bytes())))
+    with pytest.raises(ResultError, match="footprints") as caught:
+        load_result(tmp_path / "result").check("OUT")
+    assert "\n" not in str(caught.value)
+
+
+def test_foreign_file_among_the_arrays_is_named_and_one_beside_is_not(result: ProcessingResult, tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    (folder / "arrays.zarr/traces/.DS_Store").write_bytes(b"")
+    load_result(folder).check("OUT")
+    (folder / "arrays.zarr/traces/c/0/1").write_bytes(b"x")
+    with pytest.raises(ResultError, match="traces/c/0/1 is foreign"):
+        load_result(folder).check("OUT")
+
+
+def test_description_that_lists_no_files_is_refused(result: ProcessingResult, tmp_path: Path) -> None:
+    rewrite(tmp_path / "result", files={})
+    with pytest.raises(ResultError, match="does not list the files"):
+        load_result(tmp_path / "result").check("OUT")
+
+
+def test_notes_in_any_script_come_back_whatever_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the locale's encoding is not UTF-8, as on Windows."""
+    write_text = Path.write_text
+
+    def as_on_windows(path: Path, data: str, encoding: str | None = None, **options: Any) -> int:
+        return write_text(path, data, encoding or "cp1252", **options)
+
+    monkeypatch.setattr(Path, "write_text", as_on_windows)
+    write_result(ResultWriter(tmp_path / "r"), boxes(), stand_in_arrays(), info={"notes": ("40×56 px, Δ", "ein µm")})
+    assert load_result(tmp_path / "r").info.notes == ("40×56 px, Δ", "ein µm")
