@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,12 @@ _log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def publishing(
-    database: Database, store: Store, folder: Path, kind: str, progress: Progress = silent
+    database: Database,
+    store: Store,
+    folder: Path,
+    kind: str,
+    progress: Progress = silent,
+    names: Iterable[str] | None = None,
 ) -> Iterator[tuple[Session, Publication]]:
     """Upload a folder, then commit the rows the block adds together with the row that names the upload.
 
@@ -38,6 +43,8 @@ def publishing(
         What is published: ``"recording"``, ``"processing"``.
     progress
         Told the bytes uploaded.
+    names
+        Paths of the files in ``folder`` to upload, with ``/``; default: all.
 
     Yields
     ------
@@ -53,7 +60,7 @@ def publishing(
         fails, it may have taken effect all the same (the connection broke on the way back), so the objects stay:
         ``gc`` asks the rows.
     """
-    upload = store.upload(folder, kind, progress, below=database.identity)
+    upload = store.upload(folder, kind, progress, below=database.identity, names=names)
     in_block = True
     try:
         with database.session() as session:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,19 +111,29 @@ class Store:
         if found != b"miniscope":
             raise StoreError(f"The object store at {self.url} returned other bytes than were written.")
 
-    def upload(self, folder: Path, kind: str, progress: Progress = silent, *, below: str = "") -> Upload:
+    def upload(
+        self,
+        folder: Path,
+        kind: str,
+        progress: Progress = silent,
+        *,
+        below: str = "",
+        names: Iterable[str] | None = None,
+    ) -> Upload:
         """Copy a folder's files under a new prefix and check that each arrived whole.
 
         Parameters
         ----------
         folder
-            A finished folder; every regular file below it is copied.
+            A finished folder.
         kind
             Part of the prefix, e.g. ``"processing"``.
         progress
             Told the bytes copied.
         below
             First part of the prefix: whose it is, where several databases share the store.
+        names
+            Paths of the files in ``folder`` to copy, with ``/``; default: all.
 
         Returns
         -------
@@ -133,23 +143,21 @@ class Store:
         Raises
         ------
         StoreError
-            When an object could not be written or has another size in the store. What was written is removed
-            as far as the store lets us; nothing refers to it.
+            When a file is missing, is a link or lies elsewhere; when an object could not be written or has another
+            size in the store. What was written is removed as far as the store lets us; nothing refers to it.
         """
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        if not files:
-            raise StoreError(f"Nothing to publish in {folder}: it holds no file.")
+        files = _files_of(folder, names)
         prefix = "/".join(part for part in (below, kind, uuid.uuid4().hex) if part)
-        names = {path: path.relative_to(folder).as_posix() for path in files}
+        keys = {path: path.relative_to(folder).as_posix() for path in files}
         total = max(1, sum(path.stat().st_size for path in files))
         manifest: dict[str, dict[str, Any]] = {}
         done = 0
         try:
             with self._explained(_WRITE, prefix):
                 for path in files:
-                    manifest[names[path]] = {"nbytes": path.stat().st_size, "sha256": file_sha256(path)}
-                    self._put(path, self._path(_OBJECTS, prefix, names[path]))
-                    done += manifest[names[path]]["nbytes"]
+                    manifest[keys[path]] = {"nbytes": path.stat().st_size, "sha256": file_sha256(path)}
+                    self._put(path, self._path(_OBJECTS, prefix, keys[path]))
+                    done += manifest[keys[path]]["nbytes"]
                     progress("publishing", done, total)
                 text = json.dumps(manifest, indent=1, sort_keys=True).encode()
                 self._fs.pipe_file(self._path(_OBJECTS, prefix, MANIFEST), text)
@@ -242,6 +250,25 @@ class Store:
             if "file" in self._fs.protocol:
                 return zarr.open_group(self._path(_OBJECTS, prefix, name), mode="r")
             return zarr.open_group(address, mode="r", storage_options=self.options or None)
+
+
+def _files_of(folder: Path, names: Iterable[str] | None) -> list[Path]:
+    """Return what to publish of a folder; a link could lead to anything, so none is followed."""
+    if names is None:
+        files = sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    else:
+        files = [folder / name for name in sorted(set(names))]
+    if not files:
+        raise StoreError(f"Nothing to publish in {folder}: it holds no file.")
+    for path in files:
+        parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
+        steps = [folder.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+        if ".." in parts or any(step.is_symlink() for step in steps) or not path.is_file():
+            raise StoreError(
+                f"Cannot publish {path}: expected a regular file in {folder}, no link and nothing outside. "
+                "Nothing was published."
+            )
+    return files
 
 
 def _modified(entry: dict[str, Any]) -> datetime:

@@ -62,6 +62,14 @@ def test_every_array_gets_a_row_and_a_sparse_one_is_one(database: Database, stor
     assert (footprints.layout, footprints.shape, footprints.axes) == ("csr", [3, 20], ["unit", "pixel"])
 
 
+def test_only_the_files_that_are_named_are_published(database: Database, store: Store, folder: Path) -> None:
+    (folder / "raw.avi").write_bytes(b"x")
+    names = [path.relative_to(folder).as_posix() for path in (folder / "arrays.zarr").rglob("*") if path.is_file()]
+    with publishing(database, store, folder, "processing", names=names) as (_, publication):
+        prefix = publication.prefix
+    assert store.objects(prefix).keys() == {*names, "manifest.json"}
+
+
 def test_block_that_raises_leaves_neither_rows_nor_objects(database: Database, store: Store, folder: Path) -> None:
     def publish() -> None:
         with publishing(database, store, folder, "processing") as (session, _):

@@ -144,6 +144,32 @@ def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+def test_upload_takes_what_is_named_and_leaves_the_rest(folder: Path, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    upload = store.upload(folder, "processing", names=["result.json", "arrays.zarr/zarr.json"])
+    assert store.objects(upload.prefix).keys() == {"result.json", "arrays.zarr/zarr.json", MANIFEST}
+
+
+@pytest.mark.parametrize(
+    "name", ["link", "linked/secret", "../secret", "arrays.zarr/../../secret", "/etc/hostname", "no"]
+)
+def test_named_file_that_is_a_link_or_elsewhere_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("password")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "linked").symlink_to(tmp_path)
+    store = Store(str(tmp_path / "store"))
+    with pytest.raises(StoreError, match="expected a regular file"):
+        store.upload(folder, "processing", names=["result.json", name])
+    assert store.prefixes() == {}
+
+
+def test_link_in_a_folder_that_is_published_whole_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("password")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreError, match="link: expected a regular file"):
+        Store(str(tmp_path / "store")).upload(folder, "processing")
+
+
 def test_unpublishable_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="holds no file"):
