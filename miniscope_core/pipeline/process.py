@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.provenance import provenance
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, next_number
 from miniscope_core.progress import Progress, silent
-from miniscope_core.result import ProcessingResult, load_result
+from miniscope_core.result import RESULT_FILE, ProcessingResult, load_result
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.claims import Claim
 from miniscope_core.storage.publish import publishing
@@ -149,7 +150,7 @@ def add_task(
     archive: Archive,
     recording: RecordingKey,
     paramset_id: int,
-    task_mode: TaskMode = TaskMode.TRIGGER,
+    task_mode: TaskMode | None = None,
     output_dir: str = "",
 ) -> TaskKey:
     """Record that a recording is to be processed with a parameter set, once.
@@ -163,7 +164,8 @@ def add_task(
     paramset_id
         Number of a parameter set.
     task_mode
-        ``trigger`` computes; ``load`` takes the finished result that lies in ``output_dir``.
+        ``trigger`` computes; ``load`` takes the finished result that lies in ``output_dir``. Without one, a task
+        that is there stays as it is, and a new one computes.
     output_dir
         For ``load``: the result's folder, relative to a raw root or absolute.
 
@@ -178,6 +180,8 @@ def add_task(
     """
     if task_mode is TaskMode.LOAD and not output_dir:
         raise ParameterError(f"Task {recording}/{paramset_id} loads a result: name its folder by output_dir=.")
+    as_it_is = task_mode is None and not output_dir
+    task_mode = task_mode or TaskMode.TRIGGER
     with archive.database.session() as session:
         lock_writers(session)
         info = get(session, m.RecordingInfo, **recording.columns)
@@ -189,7 +193,7 @@ def add_task(
             paramset_pk=paramset.id,
             defaults={"task_mode": task_mode, "processing_output_dir": output_dir},
         )
-        if (task.task_mode, task.processing_output_dir) != (task_mode, output_dir):
+        if not as_it_is and (task.task_mode, task.processing_output_dir) != (task_mode, output_dir):
             raise ConflictError(
                 f"Task {recording}/{paramset_id} is there already: got mode {task_mode.value} {output_dir!r}, "
                 f"expected {task.task_mode.value} {task.processing_output_dir!r}. Use another parameter set."
@@ -198,13 +202,16 @@ def add_task(
 
 
 def pending_recordings(archive: Archive, paramset_id: int) -> list[RecordingKey]:
-    """Return every ingested recording that has no result with a parameter set, in the order of their keys."""
+    """Return every ingested recording without extracted traces of a parameter set, in the order of their keys.
+
+    One whose result is there and was never curated or extracted is pending too: each stage does only what is left.
+    """
     with archive.database.session() as session:
         get(session, m.ProcessingParamSet, paramset_id=paramset_id)
         rows = session.execute(m.natural_select(m.RecordingInfo)).mappings().all()
         done = {
             (row["subject"], row["session_datetime"], row["recording_id"])
-            for row in session.execute(m.natural_select(m.Processing, paramset_id=paramset_id)).mappings()
+            for row in session.execute(m.natural_select(m.Segmentation, paramset_id=paramset_id)).mappings()
         }
     keys = [(row["subject"], row["session_datetime"], row["recording_id"]) for row in rows]
     return [
@@ -281,7 +288,8 @@ def process_recording(archive: Archive, task: TaskKey, progress: Progress = sile
         claim.ensure_held()
         _publish(archive, job, claim, folder, result, progress)
     if job.mode is TaskMode.TRIGGER:
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        _leave_if_empty(folder.parent)
     message = f"Processed {task}: {result.unit_count} units, {accepted} accepted"
     _log.info(message)
     return Processed(task, True, result.unit_count, accepted, message)
@@ -331,16 +339,28 @@ def _noted_failure(claim: Claim) -> Iterator[None]:
 
 
 def _job_folder(archive: Archive, job: _Job) -> Path:
-    """Return the scratch folder of exactly this computation: same files, same parameters, same code."""
-    parts = [str(job.key), job.content_digest, job.method, json.dumps(job.params, sort_keys=True, default=str)]
+    """Return the scratch folder of exactly this computation: same database, files, parameters and code.
+
+    Every attempt works in folders of its own in there; they share what was finished, in ``result``.
+    """
+    parts = [
+        archive.database.identity,
+        str(job.key),
+        job.content_digest,
+        job.method,
+        json.dumps(job.params, sort_keys=True, default=str),
+    ]
     parts.append(json.dumps(provenance()["packages"], sort_keys=True))
     return archive.settings.jobs_dir / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def claimed_folders(archive: Archive) -> set[Path]:
-    """Return the scratch folders of the tasks that somebody claims, computing or dead."""
+    """Return the scratch folders of the tasks that somebody claims; a claim that lapsed is none."""
     with archive.database.session() as session:
-        rows = session.scalars(select(m.ProcessingTask).where(col(m.ProcessingTask.claimed_by).is_not(None))).all()
+        held = col(m.ProcessingTask.claimed_by).is_not(None) & (
+            col(m.ProcessingTask.claim_expires_at) > datetime.now(UTC)
+        )
+        rows = session.scalars(select(m.ProcessingTask).where(held)).all()
         keys = [as_key(describe_key(row, session), TaskKey) for row in rows]
         return {_job_folder(archive, _read_job(session, key)) for key in keys}
 
@@ -355,11 +375,32 @@ def _compute(archive: Archive, job: _Job, progress: Progress) -> tuple[Path, Pro
         return folder, earlier
     recording = open_ingested(archive, job.recording, progress)
     settings = archive.settings
+    # A claim can lapse while its holder is alive: two attempts at one task must not touch each other's files.
+    attempt = folder.with_name(f"attempt-{uuid.uuid4().hex}")
     try:
-        return folder, compute(recording, parameters, folder, settings.workers, settings.memory_limit, progress)
+        result = compute(recording, parameters, attempt, settings.workers, settings.memory_limit, progress)
+        return _share(attempt, folder, result)
     finally:
-        with suppress(OSError):
-            folder.parent.rmdir()  # stays where it holds a result
+        _leave_if_empty(folder.parent)
+
+
+def _share(attempt: Path, folder: Path, result: ProcessingResult) -> tuple[Path, ProcessingResult]:
+    """Put a finished result where the next attempt looks for it; where one is already, take that."""
+    try:
+        attempt.rename(folder)
+    except OSError as error:
+        other = _earlier_result(folder)
+        if other is None:
+            _log.warning("Finished result stays in %s: %s", attempt, error)
+            return attempt, result
+        shutil.rmtree(attempt, ignore_errors=True)
+        return folder, other
+    return folder, load_result(folder)
+
+
+def _leave_if_empty(job_folder: Path) -> None:
+    with suppress(OSError):
+        job_folder.rmdir()  # stays where it holds a result, or another attempt
 
 
 def _earlier_result(folder: Path) -> ProcessingResult | None:
@@ -394,7 +435,8 @@ def compute(
     parameters
         Of the engine to run.
     output_dir
-        Where the result shall lie, empty or absent. Scratch files are made beside it and removed, whatever comes.
+        Where the result shall lie, empty or absent; a link is followed. Working folders are made beside it, or inside
+        where it exists (it may be a mount point), and removed, whatever comes.
     workers, memory_limit_bytes
         What the engine may use.
     progress
@@ -403,34 +445,66 @@ def compute(
     Raises
     ------
     EngineError, ParameterError
-        As the engine says; also when the disk is full or a folder cannot be written.
+        As the engine says; also when the disk is full or a folder cannot be written. A finished result that cannot be
+        moved to its place stays where it is: the message names the folder.
     ResultError
         When ``output_dir`` holds something.
     """
+    output_dir = output_dir.resolve()
     refuse_occupied(output_dir)
     engine = engine_for(parameters.method)
-    scratch = output_dir.parent / f".{output_dir.name}.scratch"
-    partial = output_dir.parent / f".{output_dir.name}.partial"
+    working_dir = output_dir if output_dir.exists() else output_dir.parent
+    attempt = f".{output_dir.name}.{uuid.uuid4().hex[:12]}"
+    scratch, partial = working_dir / f"{attempt}.scratch", working_dir / f"{attempt}.partial"
     try:
-        for leftover in (scratch, partial):
-            shutil.rmtree(leftover, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        resources = Resources(scratch, workers, memory_limit_bytes)
-        engine.run(recording, parameters, partial, progress, resources).check(str(partial))
-        if output_dir.exists():
-            output_dir.rmdir()
-        partial.rename(output_dir)
+        with _explained(recording, working_dir):
+            scratch.mkdir(parents=True)
+            resources = Resources(scratch, workers, memory_limit_bytes)
+            engine.run(recording, parameters, partial, progress, resources).check(str(partial))
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    _move_into_place(partial, output_dir)
+    return load_result(output_dir)
+
+
+@contextmanager
+def _explained(recording: Recording, working_dir: Path) -> Iterator[None]:
+    try:
+        yield
     except MiniscopeError:
         raise
     except OSError as error:
         raise EngineError(
-            f"Result of {recording.directory} cannot be written below {output_dir.parent}: "
+            f"Result of {recording.directory} cannot be written below {working_dir}: "
             f"{error.strerror or error}. Free some space, check the rights, or set MINISCOPE_SCRATCH_DIR."
         ) from error
-    finally:
-        for leftover in (scratch, partial):
-            shutil.rmtree(leftover, ignore_errors=True)
-    return load_result(output_dir)
+
+
+def _move_into_place(partial: Path, output_dir: Path) -> None:
+    """Move a finished result to where it was asked for; its description comes last and makes it one."""
+    moved: list[tuple[Path, Path]] = []
+    try:
+        if partial.parent != output_dir:
+            partial.rename(output_dir)
+            return
+        for source in sorted(partial.iterdir(), key=lambda path: path.name == RESULT_FILE):
+            target = output_dir / source.name
+            if target.exists():
+                raise FileExistsError(f"{target} is there already")
+            source.rename(target)
+            moved.append((source, target))
+        partial.rmdir()
+    except OSError as error:
+        for source, target in reversed(moved):
+            with suppress(OSError):
+                target.rename(source)
+        raise EngineError(
+            f"The finished result cannot be moved to {output_dir}: {error.strerror or error}. "
+            f"It is kept, whole, in {partial}: move it by hand."
+        ) from error
 
 
 def refuse_occupied(output_dir: Path) -> None:
@@ -460,7 +534,22 @@ def _load(archive: Archive, job: _Job) -> tuple[Path, ProcessingResult]:
     if other:
         got = ", ".join(f"{name} {used[name]!r} (expected {asked[name]!r})" for name in other)
         raise ResultError(f"{where}: it was computed with {got}. Record its parameters as a set of their own.")
+    _refuse_unknown_activity(archive, folder, result)
     return folder, result
+
+
+def _refuse_unknown_activity(archive: Archive, folder: Path, result: ProcessingResult) -> None:
+    """Refuse what extraction could not name, before it is published."""
+    info = result.info
+    methods = [info.activity_method, *([f"{info.method}_dff"] if "dff" in result.array_names else [])]
+    with archive.database.session() as session:
+        known = sorted(row.extraction_method for row in session.scalars(select(m.ActivityExtractionMethod)))
+    unknown = [method for method in methods if method not in known]
+    if unknown:
+        raise ResultError(
+            f"Result in {folder}: got activity method {', '.join(unknown)}, expected one of {', '.join(known)}. "
+            "Add it to ActivityExtractionMethod first."
+        )
 
 
 def _refuse_other_recording(job: _Job, folder: Path, result: ProcessingResult) -> None:
@@ -484,7 +573,9 @@ def _publish(
         versions=info.versions,
         task_mode=job.mode.value,
     )
-    with publishing(archive.database, archive.store, folder, "processing", progress) as (session, publication):
+    # Whatever else lies in the folder of a result that is loaded is not ours to publish.
+    names = [RESULT_FILE, *info.files]
+    with publishing(archive.database, archive.store, folder, "processing", progress, names) as (session, publication):
         claim.ensure_held(session)
         session.add(
             make(

@@ -1,7 +1,9 @@
 """Processing: parameter sets and tasks recorded once, a result computed once and published whole."""
 
 import errno
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -28,21 +30,26 @@ from miniscope_core.errors import (
     ResultError,
     StoreError,
 )
+from miniscope_core.io import open_recording
 from miniscope_core.models import RecordingKey, TaskKey, TaskMode, param_set_hash
 from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.pipeline.collect import collect_garbage
+from miniscope_core.pipeline.curate import curate_processing
+from miniscope_core.pipeline.extract import extract_traces
 from miniscope_core.pipeline.ingest import ingest_recording
 from miniscope_core.pipeline.process import (
     add_parameter_set,
     add_parameters,
     add_task,
     choose_parameter_set,
+    compute,
     pending_recordings,
     process_recording,
 )
 from miniscope_core.pipeline.published import published_result
 from miniscope_core.pipeline.requests import IngestOptions
-from miniscope_core.result import ResultWriter
+from miniscope_core.progress import silent
+from miniscope_core.result import ResultWriter, load_result
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.publish import unreferenced
 from tests.archives import StandIn, boxes, jobs, rows, settings_for, snapshot, write_result, write_session
@@ -127,6 +134,8 @@ def test_task_is_recorded_once(archive: Archive, task: TaskKey) -> None:
 def test_task_with_another_mode_or_folder_is_refused(lite: Archive, lite_task: TaskKey) -> None:
     with pytest.raises(ConflictError, match="got mode load 'results', expected trigger ''"):
         add_task(lite, lite_task.recording, lite_task.paramset_id, TaskMode.LOAD, "results")
+    with pytest.raises(ConflictError, match="got mode trigger 'results'"):
+        add_task(lite, lite_task.recording, lite_task.paramset_id, TaskMode.TRIGGER, "results")
     with pytest.raises(ParameterError, match="output_dir="):
         add_task(lite, lite_task.recording, lite_task.paramset_id, TaskMode.LOAD)
 
@@ -141,10 +150,14 @@ def test_task_of_what_is_not_there_is_refused(lite: Archive, lite_task: TaskKey)
         process_recording(lite, TaskKey(recording=unknown, paramset_id=0))
 
 
-def test_pending_are_the_recordings_without_result_in_order(archive: Archive, task: TaskKey, raw: Path) -> None:
+def test_pending_are_the_recordings_without_traces_in_order(archive: Archive, task: TaskKey, raw: Path) -> None:
     second = ingest_recording(archive, write_session(raw, "b", seed=1), IngestOptions(subject="a")).key
     assert pending_recordings(archive, 0) == [second, task.recording]
     process_recording(archive, task)
+    assert pending_recordings(archive, 0) == [second, task.recording]
+    curation = curate_processing(archive, task).key
+    assert pending_recordings(archive, 0) == [second, task.recording]
+    extract_traces(archive, curation)
     assert pending_recordings(archive, 0) == [second]
     other = add_parameter_set(archive, "cnmfe", {"min_snr": 4.0})
     assert pending_recordings(archive, other) == [second, task.recording]
@@ -306,7 +319,7 @@ def test_store_that_cannot_be_written_is_noticed_before_the_engine_runs(
 def test_finished_result_that_could_not_be_published_is_not_computed_again(
     archive: Archive, task: TaskKey, engine: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise StoreError("The store is away.")
 
     with monkeypatch.context() as patch:
@@ -325,7 +338,7 @@ def test_damaged_result_of_an_earlier_attempt_is_computed_again(
     lite: Archive, lite_task: TaskKey, engine: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(lite.store, "upload", lambda *_: (_ for _ in ()).throw(StoreError("away")))
+        patch.setattr(lite.store, "upload", lambda *_, **__: (_ for _ in ()).throw(StoreError("away")))
         with pytest.raises(StoreError):
             process_recording(lite, lite_task)
     (description,) = lite.settings.jobs_dir.glob("*/result/result.json")
@@ -339,8 +352,8 @@ def _break_commit(archive: Archive, monkeypatch: pytest.MonkeyPatch, *, after: b
     dialect, upload = archive.database.engine.dialect, archive.store.upload
     commit, armed = dialect.do_commit, []
 
-    def arm(*arguments: Any) -> Any:
-        done = upload(*arguments)
+    def arm(*arguments: Any, **options: Any) -> Any:
+        done = upload(*arguments, **options)
         armed.append(True)
         return done
 
@@ -461,6 +474,152 @@ def test_a_claim_that_was_lost_publishes_nothing(archive: Archive, task: TaskKey
     assert (task_row(archive)["claimed_by"], task_row(archive)["error"]) == ("somebody else", None)
 
 
+def test_two_attempts_at_one_task_leave_each_others_work_alone(
+    lite: Archive, lite_task: TaskKey, engine: StandIn
+) -> None:
+    """The first is suspended in the middle, its claim lapses, and the second does it all."""
+
+    def overtake() -> None:
+        engine.meanwhile = None
+        before = jobs(lite)
+        _lapse(lite)
+        assert process_recording(lite, lite_task).changed
+        assert [name for name in before if name in jobs(lite)] == before
+
+    engine.meanwhile = overtake
+    with pytest.raises(ClaimError, match="nothing was published"):
+        process_recording(lite, lite_task)
+    assert engine.runs == 2
+    assert len(rows(lite, m.Processing)) == 1
+    assert [path for path in lite.settings.jobs_dir.rglob("*") if path.name.endswith((".scratch", ".partial"))] == []
+    collect_garbage(lite, NOW)
+    assert jobs(lite) == []
+    assert published_result(lite, lite_task).unit_count == 6
+
+
+def test_result_that_another_attempt_finished_first_is_taken(
+    lite: Archive, lite_task: TaskKey, engine: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtake() -> None:
+        engine.meanwhile = None
+        _lapse(lite)
+        with monkeypatch.context() as patch:
+            patch.setattr(lite.store, "upload", lambda *_, **__: (_ for _ in ()).throw(StoreError("away")))
+            with pytest.raises(StoreError, match="away"):
+                process_recording(lite, lite_task)
+        _lapse(lite)
+
+    engine.meanwhile = overtake
+    with pytest.raises(ClaimError):
+        process_recording(lite, lite_task)
+    assert len(list(lite.settings.jobs_dir.glob("*/*"))) == 1
+    assert process_recording(lite, lite_task).changed
+    assert engine.runs == 2
+    assert jobs(lite) == []
+
+
+def test_two_databases_with_one_scratch_folder_compute_apart(
+    lite: Archive, lite_task: TaskKey, device: Path, tmp_path: Path, engine: StandIn
+) -> None:
+    shared = settings_for(tmp_path / "second", raw_roots=lite.settings.raw_roots, scratch_dir=lite.settings.scratch_dir)
+
+    def meet() -> None:
+        engine.meanwhile = None
+        with Archive.open(shared) as other:
+            key = ingest_recording(other, device).key
+            before = jobs(lite)
+            assert process_recording(other, add_task(other, key, add_parameter_set(other, "cnmfe", {}))).changed
+        assert jobs(lite) == before
+
+    engine.meanwhile = meet
+    assert process_recording(lite, lite_task).changed
+    assert engine.runs == 2
+    assert jobs(lite) == []
+
+
+# -- without an archive ---------------------------------------------------------------------------------------------
+def _compute(device: Path, output_dir: Path) -> int:
+    recording = open_recording(device)
+    return compute(recording, CnmfeParameters(), output_dir, 1, 2**30, silent).unit_count
+
+
+def test_result_goes_where_a_link_leads(device: Path, tmp_path: Path, engine: StandIn) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to("elsewhere")
+    assert _compute(device, tmp_path / "out") == 6
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["arrays.zarr", "result.json"]
+
+
+def test_result_goes_into_the_working_folder(
+    device: Path, tmp_path: Path, engine: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert _compute(device, Path()) == 6
+    assert sorted(path.name for path in Path().iterdir()) == ["arrays.zarr", "result.json"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_result_needs_no_rights_to_remove_its_folder(
+    device: Path, tmp_path: Path, engine: StandIn, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """As a mount point: it can neither be removed nor replaced."""
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    rmdir, rename = Path.rmdir, Path.rename
+
+    def refuse_rmdir(path: Path) -> None:
+        if path == out:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        rmdir(path)
+
+    def refuse_rename(path: Path, target: Path) -> Path:
+        if target == out and there:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rmdir", refuse_rmdir)
+    monkeypatch.setattr(Path, "rename", refuse_rename)
+    assert _compute(device, out) == 6
+    assert sorted(path.name for path in out.iterdir()) == ["arrays.zarr", "result.json"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_failure_leaves_the_output_folder_as_it_was(device: Path, tmp_path: Path, engine: StandIn, there: bool) -> None:
+    if there:
+        (tmp_path / "out").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    engine.error = EngineError("Too dark.")
+    with pytest.raises(EngineError, match="Too dark"):
+        _compute(device, tmp_path / "out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_finished_result_that_cannot_be_moved_is_kept_and_named(
+    device: Path, tmp_path: Path, engine: StandIn, there: bool
+) -> None:
+    """Somebody put a file of this name there while the engine ran."""
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+
+    def occupy() -> None:
+        out.mkdir(exist_ok=True)
+        (out / "result.json").write_text("somebody else's")
+
+    engine.meanwhile = occupy
+    with pytest.raises(EngineError, match="It is kept, whole, in ") as caught:
+        _compute(device, out)
+    kept = Path(str(caught.value).split("whole, in ")[1].removesuffix(": move it by hand."))
+    load_result(kept).check(str(kept))
+    assert (out / "result.json").read_text() == "somebody else's"
+    assert not (out / "arrays.zarr").exists()
+
+
 # -- loading ---------------------------------------------------------------------------------------------------
 @pytest.fixture
 def computed(lite: Archive, lite_task: TaskKey, raw: Path, engine: StandIn) -> Path:
@@ -485,6 +644,77 @@ def test_result_computed_elsewhere_is_loaded_and_stays_where_it_is(
     assert np.array_equal(published_result(lite, task).traces, engine.arrays()["traces"].astype(np.float32))
     assert rows(lite, m.Processing)[0]["provenance"]["task_mode"] == "load"
     assert not process_recording(lite, task).changed
+
+
+def test_task_that_loads_stays_so_for_whoever_does_not_ask_for_a_mode(
+    lite: Archive, lite_task: TaskKey, computed: Path, engine: StandIn
+) -> None:
+    task = _load_task(lite, lite_task.recording, "subject1/results", min_snr=4.5)
+    before = snapshot(lite)
+    assert add_task(lite, task.recording, task.paramset_id) == task
+    assert snapshot(lite) == before
+    with pytest.raises(ConflictError, match="got mode trigger '', expected load"):
+        add_task(lite, task.recording, task.paramset_id, TaskMode.TRIGGER)
+    assert process_recording(lite, add_task(lite, task.recording, task.paramset_id)).changed
+    assert engine.runs == 0
+
+
+def test_loading_publishes_the_result_and_nothing_else_of_its_folder(
+    lite: Archive, lite_task: TaskKey, computed: Path, tmp_path: Path
+) -> None:
+    (computed / "raw.avi").write_bytes(b"x" * 1000)
+    (tmp_path / "secret").write_text("password")
+    (computed / "link").symlink_to(tmp_path / "secret")
+    (computed / "arrays.zarr/traces/.hidden").write_bytes(b"x")
+    files = set(load_result(computed).info.files)
+    task = _load_task(lite, lite_task.recording, "subject1/results", min_snr=4.5)
+    assert process_recording(lite, task).changed
+    (publication,) = rows(lite, m.Publication, kind="processing")
+    assert lite.store.objects(publication["prefix"]).keys() == files | {"result.json", "manifest.json"}
+    assert (computed / "raw.avi").is_file()
+
+
+@pytest.mark.parametrize("lie", ["../../../secret", "arrays.zarr/../../../../secret", "link", "linked/secret"])
+def test_loading_follows_neither_links_nor_paths_that_lead_out(
+    lite: Archive, lite_task: TaskKey, computed: Path, raw: Path, lie: str
+) -> None:
+    (raw.parent / "secret").write_text("password")
+    (computed / "link").symlink_to(raw.parent / "secret")
+    (computed / "linked").symlink_to(raw.parent)
+    description = json.loads((computed / "result.json").read_text())
+    description["files"][lie] = len("password")
+    (computed / "result.json").write_text(json.dumps(description))
+    with pytest.raises((ResultError, StoreError), match=f"{lie.split('/')[-1]}"):
+        process_recording(lite, _load_task(lite, lite_task.recording, "subject1/results", min_snr=4.5))
+    assert rows(lite, m.Publication, kind="processing") == []
+
+
+def test_result_that_lost_a_file_is_not_loaded(lite: Archive, lite_task: TaskKey, computed: Path) -> None:
+    shutil.rmtree(computed / "arrays.zarr/fluorescence/c")
+    with pytest.raises(ResultError, match="fluorescence/c/0/0 is missing"):
+        process_recording(lite, _load_task(lite, lite_task.recording, "subject1/results", min_snr=4.5))
+    assert rows(lite, m.Publication, kind="processing") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "info", "named"),
+    [
+        ({}, {"activity_method": "magic"}, "got activity method magic, expected one of caiman_deconvolution"),
+        ({"dff": np.ones((6, 30))}, {"method": "cnmfe", "activity_method": "cnmfe_deconvolution"}, None),
+    ],
+)
+def test_activity_of_an_unknown_method_is_refused_before_publishing(
+    lite: Archive, lite_task: TaskKey, raw: Path, engine: StandIn, changes: Any, info: Any, named: str | None
+) -> None:
+    folder = raw / "subject1" / "results"
+    write_result(ResultWriter(folder), boxes(), engine.arrays() | changes, CnmfeParameters(min_snr=4.5), info)
+    task = _load_task(lite, lite_task.recording, "subject1/results", min_snr=4.5)
+    if named is None:
+        assert process_recording(lite, task).changed
+        return
+    with pytest.raises(ResultError, match=named):
+        process_recording(lite, task)
+    assert rows(lite, m.Publication, kind="processing") == []
 
 
 def test_result_of_other_parameters_than_the_set_says_is_refused(
