@@ -62,6 +62,9 @@ def names_below_roots(path: Path, roots: Sequence[Path]) -> list[str]:
 def find_below_roots(name: str, roots: Sequence[Path]) -> Path:
     """Return where a path of the database lies on this machine.
 
+    An absolute path that is gone is looked for below the roots by its ends, the longest first; that it is the same
+    recording the digests prove.
+
     Raises
     ------
     RecordingNotFoundError
@@ -69,10 +72,12 @@ def find_below_roots(name: str, roots: Sequence[Path]) -> Path:
     """
     path = Path(name).expanduser()
     candidates = [path] if path.is_absolute() else [root / path for root in roots] or [Path.cwd() / path]
-    for candidate in candidates:
+    ends = [Path(*path.parts[first:]) for first in range(1, len(path.parts))] if path.is_absolute() else []
+    for candidate in (*candidates, *(root / end for end in ends for root in roots)):
         if candidate.exists():
             return candidate
     looked = ", ".join(map(str, candidates))
+    looked += f", and for the ends of this path below {', '.join(map(str, roots))}" if ends and roots else ""
     raise RecordingNotFoundError(
         f"Recording files {name} not found: looked at {looked}. "
         "If the data moved, name the folder that holds it in MINISCOPE_RAW_ROOTS."
@@ -117,7 +122,16 @@ def _digest(path: Path) -> FileDigest:
         raise RecordingError(f"File {path} cannot be read: {error.strerror}. Check the disk and the rights.") from error
 
 
+def name_from(folder: Path, path: Path) -> str:
+    """Return a file's path from the recording's folder, the same whichever way, or link, led to the folder.
+
+    The session's files lie beside the folder, and through a link to it far away: of them the name counts alone.
+    """
+    name = Path(os.path.relpath(path, folder))
+    return f"../{name.name}" if name.parts[:1] == ("..",) else name.as_posix()
+
+
 def content_digest(folder: Path, digests: Iterable[FileDigest]) -> str:
-    """Return one SHA-256 over the names (relative to ``folder``) and the contents of files, whatever their order."""
-    lines = sorted(f"{Path(os.path.relpath(d.path, folder)).as_posix()}\t{d.sha256}\n" for d in digests)
+    """Return one SHA-256 over the names (by :func:`name_from`) and the contents of files, whatever their order."""
+    lines = sorted(f"{name_from(folder, d.path)}\t{d.sha256}\n" for d in digests)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

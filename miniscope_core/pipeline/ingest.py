@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +15,19 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
-from miniscope_core.errors import ConflictError, MetadataError, StoreError
+from miniscope_core.errors import ConflictError, MetadataError, RecordingNotFoundError, StoreError
 from miniscope_core.io import find_recording, open_recording
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import FileRole, RecordingKey, SessionKey, find, get, make, natural_select
-from miniscope_core.pipeline.files import FileDigest, content_digest, digest_files, path_below_roots, root_of
+from miniscope_core.pipeline.files import (
+    FileDigest,
+    content_digest,
+    digest_files,
+    find_below_roots,
+    name_from,
+    path_below_roots,
+    root_of,
+)
 from miniscope_core.pipeline.originals import GIVEN, find_ingested, open_ingested, recording_key
 from miniscope_core.pipeline.requests import IngestOptions
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, missing_values, next_number, stored_arrays
@@ -111,26 +119,48 @@ def prepare_recording(
     digests = digest_files([*(file.path for file in opened.files), *opened.side_files], workers, progress)
     ready = Prepared(opened, digests, content_digest(opened.directory, digests), start, options)
     with archive.database.session() as session:
-        _refuse_conflicts(session, ready)
+        twin = _find_twin(session, ready)
+        if twin is None:
+            _refuse_conflicts(session, ready)
+        elif _is_settled(session, archive, twin, ready):
+            return _same_place(recording_key(session, twin), ready)
     return ready
 
 
 def record(archive: Archive, ready: Prepared, progress: Progress = silent) -> Ingested:
     """Write a prepared recording: its arrays to the store, then all its rows in one commit.
 
+    Where it was recorded before from a folder that is gone, its paths are rewritten instead.
+
     Raises
     ------
     ConflictError
-        When somebody else recorded the same in the meantime.
+        When somebody else recorded a copy of it in the meantime.
     DatabaseError, StoreError
         As :func:`ingest_recording`.
     """
+    there = _settle(archive, ready)
+    if there is not None:
+        return there
+    try:
+        return _record_new(archive, ready, progress)
+    except ConflictError:
+        there = _settle(archive, ready)  # another run was faster, perhaps with the same folder
+        if there is None:
+            raise
+        return there
+
+
+def _record_new(archive: Archive, ready: Prepared, progress: Progress) -> Ingested:
     opened = ready.opened
     with (
         _arrays_folder(archive, opened) as arrays,
         publishing(archive.database, archive.store, arrays, "recording", progress) as (session, publication),
     ):
         lock_writers(session)
+        twin = _find_twin(session, ready)
+        if twin is not None:
+            raise _copy(session, twin, ready)
         _refuse_conflicts(session, ready)
         paths = _Paths(archive, opened)
         row = _add_recording(session, ready, paths)
@@ -178,15 +208,77 @@ def _one(session: Session, entity: type[m.Entity], key: m.NaturalKey) -> dict[st
     return dict(session.execute(natural_select(entity, **key.columns)).mappings().one())
 
 
+def _find_twin(session: Session, ready: Prepared) -> m.Recording | None:
+    """Return the recording that has the same files."""
+    info = session.scalars(select(m.RecordingInfo).filter_by(content_digest=ready.digest)).first()
+    return None if info is None else session.get_one(m.Recording, info.recording_pk)
+
+
+def _is_settled(session: Session, archive: Archive, twin: m.Recording, ready: Prepared) -> bool:
+    """Tell a recording of this very folder from one whose folder is gone, so that it moved; refuse any other."""
+    _refuse_other_options(session, recording_key(session, twin), ready.options)
+    folder, roots = ready.opened.directory, archive.settings.raw_roots
+    place = _place(twin.recording_directory, roots)
+    if place is not None and os.path.samefile(place, folder):
+        return True
+    # A name below a root is for every machine: here its root may only be missing.
+    absolute = Path(twin.recording_directory).is_absolute()
+    gone = not Path(twin.recording_directory).exists() if absolute else place is None and root_of(folder, roots)
+    if not gone:
+        raise _copy(session, twin, ready)
+    return False
+
+
+def _place(name: str, roots: Sequence[Path]) -> Path | None:
+    try:
+        return find_below_roots(name, roots)
+    except RecordingNotFoundError:
+        return None
+
+
+def _copy(session: Session, twin: m.Recording, ready: Prepared) -> ConflictError:
+    return ConflictError(
+        f"The same files as in {ready.opened.directory} are ingested already as {recording_key(session, twin)} "
+        f"from {twin.recording_directory}. Nothing was added; if the data moved, name the folder that holds them "
+        "in MINISCOPE_RAW_ROOTS, and leave no copy where they were."
+    )
+
+
+def _same_place(key: RecordingKey, ready: Prepared) -> Ingested:
+    return Ingested(key, False, f"Unchanged: {key} was ingested already, with the same {len(ready.digests)} files")
+
+
+def _settle(archive: Archive, ready: Prepared) -> Ingested | None:
+    """Return what is recorded of the same files, with the paths they have now; None where nothing is."""
+    with archive.database.session() as session:
+        lock_writers(session)
+        twin = _find_twin(session, ready)
+        if twin is None:
+            return None
+        key, old = recording_key(session, twin), twin.recording_directory
+        if _is_settled(session, archive, twin, ready):
+            return _same_place(key, ready)
+        _move(session, archive, twin, ready)
+    message = f"Moved: {key} lies in {ready.opened.directory} now, no more in {old}; its files are the same"
+    _log.info(message)
+    return Ingested(key, True, message)
+
+
+def _move(session: Session, archive: Archive, twin: m.Recording, ready: Prepared) -> None:
+    opened, paths = ready.opened, _Paths(archive, ready.opened)
+    now = {name_from(opened.directory, file.path): file.path for file in ready.digests}
+    info = session.scalars(select(m.RecordingInfo).filter_by(recording_pk=twin.id)).one()
+    for row in session.scalars(select(m.RecordingFile).filter_by(recording_info_pk=info.id)):
+        row.file_path = paths.name(now[name_from(Path(twin.recording_directory), Path(row.file_path))])
+    twin.recording_directory = paths.name(opened.directory)
+    # Another device of the session may have taken its folder along already, or still be where it was.
+    whole = session.scalars(select(m.SessionDirectory).filter_by(session_pk=twin.session_pk)).first()
+    if whole is not None and _place(whole.session_dir, archive.settings.raw_roots) is None:
+        whole.session_dir = paths.name(paths.top)
+
+
 def _refuse_conflicts(session: Session, ready: Prepared) -> None:
     directory, options = ready.opened.directory, ready.options
-    twin = session.scalars(select(m.RecordingInfo).filter_by(content_digest=ready.digest)).first()
-    if twin is not None:
-        row = session.get_one(m.Recording, twin.recording_pk)
-        raise ConflictError(
-            f"The same files as in {directory} are ingested already as {recording_key(session, row)} "
-            f"from {row.recording_directory}. Nothing was added; if the data moved, set MINISCOPE_RAW_ROOTS."
-        )
     _session_gaps(session, ready)
     if options.recording_id is None:
         return
