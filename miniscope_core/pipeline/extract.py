@@ -4,6 +4,7 @@ The arrays are those of the published result: rows name an array and the unit's 
 """
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from miniscope_core.storage.archive import Archive
 _log = logging.getLogger(__name__)
 # One-photon miniscopes here record one channel; a second one would be a recording dimension of its own.
 _CHANNEL: Final = 0
+_VALUES_AT_ONCE: Final = 2**22
 _UNITS_AT_ONCE: Final = 64
 _METRICS: Final = ("snr", "r_value", "cnn_pred", "baseline", "noise", "decay_time_s")
 _SUMMARY_IMAGES: Final = {
@@ -122,23 +124,40 @@ def _measure(result: ProcessingResult, progress: Progress) -> _Measures:
     metrics = {name: values for name in _METRICS if (values := result.optional(name)) is not None}
     skewness, variance = np.empty(result.unit_count), np.empty(result.unit_count)
     fluorescence = result.array("fluorescence")
-    for start in range(0, result.unit_count, _UNITS_AT_ONCE):
-        units = slice(start, min(start + _UNITS_AT_ONCE, result.unit_count))
+    # A long recording must not need more memory than a short one.
+    step = max(1, min(_UNITS_AT_ONCE, _VALUES_AT_ONCE // result.frame_count))
+    for start in range(0, result.unit_count, step):
+        units = slice(start, min(start + step, result.unit_count))
         skewness[units], variance[units] = skewness_and_variance(np.asarray(fluorescence[units]))
         progress("extraction", units.stop, result.unit_count)
     ranges = result.optional("block_ranges_px")
-    blocks = range(0 if ranges is None else len(ranges))
     return _Measures(
         geometry=measure_masks(result.footprints, result.shape),
         metrics=metrics | {"skewness": skewness, "variance": variance},
         shift_std_px=_std(result.shifts_px),
         block_ranges_px=ranges,
-        block_std_px=np.array([_std(result.array("block_shifts_px")[block]) for block in blocks]),
+        block_std_px=np.empty((0, 2)) if ranges is None else _std(result.array("block_shifts_px")),
     )
 
 
 def _std(shifts_px: Any) -> NDArray[np.float64]:
-    return np.asarray(np.asarray(shifts_px, np.float64).std(axis=0))
+    """Return the standard deviation over frames of shifts (…, frame, 2), read in slabs of all blocks.
+
+    A block on its own is a sliver of every chunk, and would have each decoded once per block.
+    """
+    *blocks, frames, _ = shifts_px.shape
+    chunk = getattr(shifts_px, "chunks", (1, 1))[-2]
+    step = chunk * max(1, _VALUES_AT_ONCE // (2 * chunk * max(1, math.prod(blocks))))
+    count, mean, squares = 0, np.zeros((*blocks, 2)), np.zeros((*blocks, 2))
+    for start in range(0, frames, step):
+        slab = np.asarray(shifts_px[..., start : start + step, :], np.float64)
+        size, slab_mean = slab.shape[-2], slab.mean(axis=-2)
+        apart = slab_mean - mean
+        # Chan, Golub & LeVeque (1979): sums of squares of two samples, put together without cancellation.
+        squares += slab.var(axis=-2) * size + apart**2 * count * size / (count + size)
+        mean += apart * size / (count + size)
+        count += size
+    return np.sqrt(squares / max(1, count))
 
 
 class _Rows:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from numpy.typing import NDArray
 from scipy.stats import skew
 
 from miniscope_core import models as m
@@ -284,3 +285,44 @@ def test_progress_tells_the_units(lite: Archive, lite_task: TaskKey) -> None:
     calls: list[tuple[str, int, int]] = []
     extract_traces(lite, curate_processing(lite, lite_task).key, lambda *call: calls.append(call))
     assert calls == [("extraction", 6, 6)]
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+class Watched:
+    """An array that notes how much is asked of it at once."""
+
+    def __init__(self, values: NDArray[Any], sizes: list[int]) -> None:
+        self.shape, self._values, self._sizes = values.shape, values, sizes
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        got = np.asarray(self._values[index])
+        self._sizes.append(got.size)
+        return got
+
+
+@pytest.mark.parametrize("frames", [1, 7, 100])
+def test_spread_of_shifts_is_the_same_however_many_frames_are_read_at_once(
+    monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    monkeypatch.setattr(extract, "_VALUES_AT_ONCE", 120)
+    shifts = 1e3 + np.random.default_rng(0).normal(size=(5, frames, 2))
+    sizes: list[int] = []
+    assert np.allclose(extract._std(Watched(shifts, sizes)), shifts.std(axis=1), rtol=1e-9, atol=1e-12)
+    assert max(sizes) <= 120
+    assert len(sizes) == -(-frames // 12)
+    assert np.allclose(extract._std(shifts[0]), shifts[0].std(axis=0), atol=1e-12)
+
+
+def test_fluorescence_of_a_long_recording_is_read_by_fewer_units(
+    lite: Archive, lite_curation: CurationKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extract, "_VALUES_AT_ONCE", 2 * FRAMES + 1)
+    measure, sizes = extract.skewness_and_variance, []
+
+    def watched(traces: NDArray[Any]) -> Any:
+        sizes.append(len(traces))
+        return measure(traces)
+
+    monkeypatch.setattr(extract, "skewness_and_variance", watched)
+    extract_traces(lite, lite_curation)
+    assert sizes == [2, 2, 2]
