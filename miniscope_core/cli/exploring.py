@@ -57,7 +57,7 @@ def status_rows(workspace: "Workspace", recordings: "pd.DataFrame") -> "pd.DataF
         workspace.curations().groupby([*_KEY, "paramset_id"], as_index=False).agg(curations=("curation_id", "size"))
     )
     extracted = workspace.table("Segmentation").groupby([*_KEY, "paramset_id"], as_index=False)
-    tasks = workspace.tasks()[[*_KEY, "paramset_id", "task_mode", "claimed_by", "error"]]
+    tasks = workspace.tasks()[[*_KEY, "paramset_id", "task_mode", "claimed_by", "claim_expires_at", "error"]]
     joined = (
         recordings.merge(tasks, on=_KEY, how="left")
         .merge(processings, on=[*_KEY, "paramset_id"], how="left")
@@ -87,7 +87,9 @@ def _state(row: Mapping[Hashable, Any]) -> str:
     if not pd.isna(row["unit_count"]):
         return "processed" if pd.isna(row["curations"]) else "curated"
     if not pd.isna(row["claimed_by"]):
-        return "running"
+        # A claim outlives the process that died with it; nobody computes once it lapsed.
+        lapsed = pd.Timestamp(str(row["claim_expires_at"])) <= pd.Timestamp.now("UTC")
+        return "interrupted" if lapsed else "running"
     return "waiting" if pd.isna(row["error"]) else "failed"
 
 

@@ -1,18 +1,23 @@
 """The commands, as a user types them: what they print, what they leave, and one clear line where they refuse."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from miniscope_core import load_result
+from miniscope_core.cli.exploring import status_rows
 from miniscope_core.demo import copy_demo
+from miniscope_core.models import ProcessingTask, get
 from miniscope_core.pipeline import process
 from miniscope_core.pipeline.curate import curate_processing
 from miniscope_core.pipeline.extract import extract_traces
+from miniscope_core.pipeline.ingest import ingest_recording
 from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
+from miniscope_core.workspace import Workspace
 from tests.builders import SCOPE, make_movie, write_v4_session
 from tests.cli.conftest import MiniscopeProgram
 from tests.simulation import simulate
@@ -168,6 +173,20 @@ def test_failed_task_shows_its_message_in_status(miniscope: MiniscopeProgram, tm
     shown = miniscope("status").out
     assert "failed" in shown
     assert "0.avi" in shown
+
+
+@pytest.mark.parametrize(("lease_s", "state"), [(60.0, "running"), (-60.0, "interrupted")])
+def test_status_tells_a_claim_that_lapsed_from_one_that_is_held(
+    home: Path, tmp_path: Path, lease_s: float, state: str
+) -> None:
+    with Archive.open(Settings()) as archive:
+        key = ingest_recording(archive, copy_demo(tmp_path / "raw")).key
+        task = process.add_task(archive, key, process.choose_parameter_set(archive, None, None))
+        with archive.database.session() as session:
+            row = get(session, ProcessingTask, **task.columns)
+            row.claimed_by, row.claim_expires_at = "rig:1", datetime.now(UTC) + timedelta(seconds=lease_s)
+    with Workspace(Settings()) as workspace:
+        assert status_rows(workspace, workspace.recordings())["state"].tolist() == [state]
 
 
 def test_curation_and_extraction_again_change_nothing(miniscope: MiniscopeProgram, simulated_folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from miniscope_core.errors import StoreError
-from miniscope_core.models import TaskKey
+from miniscope_core.models import ProcessingTask, TaskKey, get
 from miniscope_core.pipeline.collect import collect_garbage
 from miniscope_core.pipeline.process import process_recording
 from miniscope_core.pipeline.published import published_result
@@ -90,6 +90,21 @@ def test_job_of_a_running_task_is_spared_however_old(lite: Archive, lite_task: T
         finally:
             engine.may_finish.set()
         assert running.result().changed
+
+
+def test_job_of_a_task_whose_claim_lapsed_is_removed_once_it_is_old(
+    lite: Archive, lite_task: TaskKey, engine: StandIn
+) -> None:
+    def die() -> None:
+        with lite.database.session() as session:
+            task = get(session, ProcessingTask, **lite_task.columns)
+            task.claim_expires_at = datetime.now(UTC) - timedelta(minutes=1)
+        computing = [lite.settings.jobs_dir / name for name in jobs(lite) if "/" not in name]
+        assert [one.place for one in collect_garbage(lite, NOW, dry_run=True)] == [str(path) for path in computing]
+        assert computing
+
+    engine.meanwhile = die
+    process_recording(lite, lite_task)
 
 
 def test_only_our_own_folder_of_a_shared_scratch_is_touched(lite: Archive) -> None:
