@@ -108,7 +108,7 @@ class ResultInfo(BaseModel):
     activity_method: str = Field(description="How the activity was inferred, as in ActivityExtractionMethod")
     notes: tuple[str, ...] = Field(default=(), description="What a reader of the numbers should know")
     files: dict[str, int] = Field(
-        default_factory=dict, description="Bytes of every other file of the folder, by its path in there"
+        default_factory=dict, repr=False, description="Bytes of every other file of the folder, by its path in there"
     )
 
 
