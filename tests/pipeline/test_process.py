@@ -696,25 +696,22 @@ def test_result_that_lost_a_file_is_not_loaded(lite: Archive, lite_task: TaskKey
     assert rows(lite, m.Publication, kind="processing") == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "info", "named"),
-    [
-        ({}, {"activity_method": "magic"}, "got activity method magic, expected one of caiman_deconvolution"),
-        ({"dff": np.ones((6, 30))}, {"method": "cnmfe", "activity_method": "cnmfe_deconvolution"}, None),
-    ],
-)
+@pytest.mark.parametrize("method", ["cnmfe_deconvolution", "cnmfe_dff"])
 def test_activity_of_an_unknown_method_is_refused_before_publishing(
-    lite: Archive, lite_task: TaskKey, raw: Path, engine: StandIn, changes: Any, info: Any, named: str | None
+    lite: Archive, lite_task: TaskKey, raw: Path, engine: StandIn, method: str
 ) -> None:
-    folder = raw / "subject1" / "results"
-    write_result(ResultWriter(folder), boxes(), engine.arrays() | changes, CnmfeParameters(min_snr=4.5), info)
+    arrays = engine.arrays() | {"dff": np.ones((6, 30))}
+    write_result(ResultWriter(raw / "subject1/results"), boxes(), arrays, CnmfeParameters(min_snr=4.5))
     task = _load_task(lite, lite_task.recording, "subject1/results", min_snr=4.5)
-    if named is None:
-        assert process_recording(lite, task).changed
-        return
-    with pytest.raises(ResultError, match=named):
+    with lite.database.session() as session:
+        row = m.get(session, m.ActivityExtractionMethod, extraction_method=method)
+        row.extraction_method = "renamed"
+    with pytest.raises(ResultError, match=f"got activity method {method}, expected one of caiman_deconvolution"):
         process_recording(lite, task)
     assert rows(lite, m.Publication, kind="processing") == []
+    with lite.database.session() as session:
+        m.get(session, m.ActivityExtractionMethod, extraction_method="renamed").extraction_method = method
+    assert process_recording(lite, task).changed
 
 
 def test_result_of_other_parameters_than_the_set_says_is_refused(
