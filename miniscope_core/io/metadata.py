@@ -27,6 +27,8 @@ GAINS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """Gain that each word stands for, by device type (Miniscope-DAQ-QT 7e644bf, deviceConfigs/videoDevices.json)."""
 
+_MAX_TEXT: Final = 255
+"""Longest name that the database takes."""
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(?:fps|hz)?\s*", re.IGNORECASE)
 _START_FIELDS: Final = ("year", "month", "day", "hour", "minute", "second")
 _DATE_FOLDER: Final = re.compile(r"([0-9]{4})_([0-9]{2})_([0-9]{2})")
@@ -69,8 +71,23 @@ def number(value: object) -> float | None:
 
 
 def text(value: object) -> str | None:
-    """Return a text that says something, without surrounding blanks; None for anything else."""
-    return (value.strip() or None) if isinstance(value, str) else None
+    """Return a text that says something, on one line without surrounding blanks; None for anything else.
+
+    White space of every kind becomes a blank, and what does not print is left out: it names a thing, and a name is
+    typed again.
+    """
+    if not isinstance(value, str):
+        return None
+    line = "".join(" " if one.isspace() else one for one in value if one.isspace() or one.isprintable())
+    return line.strip()[:_MAX_TEXT].rstrip() or None
+
+
+def cleaned(name: str, value: object, file: str) -> str | None:
+    """Return a warning where :func:`text` gives another text than was written, or None."""
+    if not isinstance(value, str) or value.strip() == (text(value) or ""):
+        return None
+    shown = repr(value) if len(value) <= 80 else f"{value[:77]!r}…"
+    return f"{name} in {file}: got {shown}, expected one line of at most {_MAX_TEXT} characters; cleaned"
 
 
 def parse_rate(value: object) -> float | None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from miniscope_core.errors import ClockError
 from miniscope_core.io.clock import ClockRows, given_clock, join_clock
 from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
-from miniscope_core.io.metadata import number, start_time_from_v3_folders, text
+from miniscope_core.io.metadata import cleaned, number, start_time_from_v3_folders, text
 from miniscope_core.io.options import ReadOptions
 from miniscope_core.io.recording import Note, Recording, RecordingMetadata
 from miniscope_core.io.tables import Table, read_notes, read_table, read_text
@@ -191,6 +191,7 @@ def _metadata(software: str, folder: Path, settings_file: Path | None, warnings:
     led_power = number(excitation)
     if excitation and led_power is None:
         warnings.append(f"excitation in {SETTINGS_FILE}: got {excitation!r}, expected a number; left out")
+    warnings += filter(None, [cleaned("animal", settings.get("animal"), SETTINGS_FILE)])
     started = start_time_from_v3_folders(folder) or start_time_from_v3_folders(folder.resolve())
     if started is None:
         warnings.append("The folder is not called M_D_YYYY/H15_M45_S12, the only place that tells the start time")

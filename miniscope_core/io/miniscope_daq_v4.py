@@ -31,6 +31,7 @@ from miniscope_core.errors import ClockError, MetadataError
 from miniscope_core.io.clock import Clock, ClockRows, given_clock, join_clock
 from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import (
+    cleaned,
     load_json,
     number,
     parse_gain,
@@ -54,6 +55,7 @@ _TIME: Final = "Time Stamp (ms)"
 _BUFFER: Final = "Buffer Index"
 _HARDWARE: Final = "DAQ Frame Number"
 _SESSION_KEYS: Final = frozenset({"miniscopes", "cameras", "recordingStartTime", "msecSinceEpoch", "baseDirectory"})
+_TEXTS: Final = ("deviceName", "deviceType", "animalName", "researcherName", "experimentName")
 _RATE_TOLERANCE: Final = 0.1
 """Relative difference of set and measured rate from which something was wrong at the rig."""
 
@@ -225,6 +227,9 @@ def _metadata(software: str, folder: Path, facts: _Facts, nominal_fps: float | N
     led_power = number(device.get("led0"))
     if led_power is None and device.get("led0") is not None:
         facts.warn("led0", device["led0"], "a number")
+    for name in _TEXTS:
+        value = device.get(name) if name.startswith("device") else facts.first(name)
+        facts.warnings += filter(None, [cleaned(name, value, METADATA_FILE)])
     return RecordingMetadata(
         acquisition_software=software,
         device_name=text(device.get("deviceName")),

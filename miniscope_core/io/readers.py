@@ -126,11 +126,21 @@ def find_recordings(path: str | os.PathLike[str]) -> list[Path]:
 def _folder(path: str | os.PathLike[str]) -> Path:
     # Not resolved: a link to a device folder keeps its place in the session, and its name.
     folder = Path(os.path.abspath(Path(path).expanduser()))
+    _refuse_undecodable(folder)
     if not folder.exists():
         raise RecordingNotFoundError(f"No folder at {folder}. Is the path right, and the disk mounted?")
     if not folder.is_dir():
         raise RecordingFormatError(f"{folder} is a file, expected the folder of a recording. Pass {folder.parent}")
     return folder
+
+
+def _refuse_undecodable(folder: Path) -> None:
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise RecordingFormatError(
+            f"The name of the folder {os.fsencode(folder)!r} is not UTF-8 and cannot be recorded. Rename it."
+        ) from error
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -151,6 +161,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise RecordingFormatError(f"Folder {one} cannot be read: {error.strerror}.") from error
         # Taken from the end: a place that is also linked to is found under its own name.
+        for entry in entries:
+            _refuse_undecodable(one / entry.name)
         entries.sort(key=lambda entry: (entry.is_symlink(), natural_key(entry.name)), reverse=True)
         waiting += [one / entry.name for entry in entries]
 

@@ -162,11 +162,12 @@ def read_notes(path: Path, seconds_per_unit: float, separator: str, skip_lines: 
     Returns
     -------
     tuple of Note
-        In the order of the file. A line without a time continues the remark before it.
+        In the order of the file. A line without a time continues the remark before it. NUL, which a crash leaves
+        and no database takes, shows as �, as other damaged bytes do.
     """
     notes: list[Note] = []
     for line in read_text(path).split("\n")[skip_lines:]:
-        line = line.rstrip("\r")
+        line = line.rstrip("\r").replace("\x00", "\ufffd")
         time, found, text = line.partition(separator)
         value = _number(time) if found else None
         if value is not None:

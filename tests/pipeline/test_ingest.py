@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ import pytest
 
 from miniscope_core import models as m
 from miniscope_core.demo import copy_demo
-from miniscope_core.errors import ConflictError, MetadataError, ParameterError
+from miniscope_core.errors import ConflictError, MetadataError, ParameterError, RecordingError
 from miniscope_core.pipeline.ingest import Prepared, ingest_recording, prepare_recording, record
+from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.progress import silent
 from miniscope_core.storage.archive import Archive
@@ -314,6 +316,52 @@ def test_options_that_make_no_sense_are_one_clear_line(asked: dict[str, Any]) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "kept"),
+    [
+        ("deviceName", "Scope\u00a01", "Scope 1"),
+        ("deviceName", "x" * 300, "x" * 255),
+        ("researcherName", "Ada\tL.\u200b", "Ada L."),
+        ("animalName", "m\u00a01\x07", "m 1"),
+    ],
+)
+def test_texts_that_no_name_may_be_are_cleaned_and_told(
+    lite: Archive, device: Path, name: str, written: str, kept: str
+) -> None:
+    path = device / "metaData.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: written}))
+    if not name.startswith("device"):
+        _session_facts(device, **{name: written})
+    ingest_recording(lite, device)
+    entity, column = {
+        "deviceName": (m.Recording, "device"),
+        "researcherName": (m.SessionExperimenter, "user"),
+        "animalName": (m.Recording, "subject"),
+    }[name]
+    assert one(lite, entity)[column] == kept
+    warnings = one(lite, m.RecordingInfo)["clock_report"]["metadata_warnings"]
+    assert any(f"{name} in metaData.json" in warning and "cleaned" in warning for warning in warnings)
+
+
+def test_remark_that_a_crash_filled_with_nul_shows_them(lite: Archive, device: Path) -> None:
+    notes = device / "notes.csv"
+    notes = notes if notes.exists() else device.parent / "notes.csv"
+    notes.write_bytes(b"Time Stamp (ms),Note\n5000,half a no\0\0te\n")
+    ingest_recording(lite, device)
+    assert one(lite, m.Note)["text"] == "half a no\ufffd\ufffdte"
+
+
+def test_folder_whose_name_is_no_utf8_is_one_clear_line(lite: Archive, raw: Path, device: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(raw) + b"/mouse \xe9"))
+    shutil.move(raw / "subject1", odd)
+    before = snapshot(lite)
+    for folder in (raw, odd):
+        with pytest.raises(RecordingError, match=r"mouse .*xe9.* is not UTF-8.*Rename it") as caught:
+            ingest_recording(lite, folder)
+        assert str(caught.value).isprintable()
+    assert snapshot(lite) == before
+
+
 # -- raw roots -----------------------------------------------------------------------------------------------
 def _reopened(archive: Archive, **changes: Any) -> Archive:
     values = {name: getattr(archive.settings, name) for name in ("database_url", "store_url", "raw_roots")} | changes
@@ -360,6 +408,66 @@ def test_a_folder_reached_by_a_link_is_the_recording_it_links_to(lite: Archive, 
     assert not again.changed
 
 
+@pytest.mark.parametrize("depth", range(4))
+def test_moved_data_that_had_no_root_are_found_by_the_end_of_their_path(
+    lite: Archive, raw: Path, device: Path, tmp_path: Path, depth: int
+) -> None:
+    with _reopened(lite, raw_roots=[]) as rootless:
+        key = ingest_recording(rootless, device).key
+    shutil.move(raw, tmp_path / "moved")
+    place = tmp_path / "moved" / device.relative_to(raw)
+    with _reopened(lite, raw_roots=[tmp_path / "nothing", place.parents[depth]]) as archive:
+        assert open_ingested(archive, key, silent).directory == place
+        assert not ingest_recording(archive, place).changed
+
+
+def test_data_that_moved_get_their_new_paths(archive: Archive, raw: Path, device: Path, tmp_path: Path) -> None:
+    with _reopened(archive, raw_roots=[]) as rootless:
+        first = ingest_recording(rootless, device)
+        shutil.move(raw, tmp_path / "moved")
+        place = tmp_path / "moved" / device.relative_to(raw)
+        before = snapshot(rootless)
+        with pytest.raises(ConflictError, match="got project"):
+            ingest_recording(rootless, place, IngestOptions(project="other"))
+        assert snapshot(rootless) == before
+        moved = ingest_recording(rootless, place)
+        assert (moved.key, moved.changed) == (first.key, True)
+        assert moved.message.startswith(f"Moved: {KEY} lies in {place} now")
+        assert one(rootless, m.Recording)["recording_directory"] == place.as_posix()
+        assert one(rootless, m.SessionDirectory)["session_dir"] == place.parent.as_posix()
+        assert all(Path(row["file_path"]).is_file() for row in rows(rootless, m.RecordingFile))
+        assert open_ingested(rootless, first.key, silent).directory == place
+        assert not ingest_recording(rootless, place).changed
+
+
+def test_data_that_moved_within_their_root_keep_a_relative_path(lite: Archive, raw: Path, device: Path) -> None:
+    ingest_recording(lite, device)
+    shutil.move(raw / "subject1", raw / "old mice")
+    assert ingest_recording(lite, raw / "old mice").changed
+    assert one(lite, m.SessionDirectory)["session_dir"] == "old mice/2021_01_01/00_00_01"
+    assert not ingest_recording(lite, raw / "old mice").changed
+
+
+def test_a_relative_path_is_not_replaced_because_its_root_is_missing_here(lite: Archive, device: Path) -> None:
+    ingest_recording(lite, device)
+    with _reopened(lite, raw_roots=[]) as rootless:
+        before = snapshot(rootless)
+        with pytest.raises(ConflictError, match="MINISCOPE_RAW_ROOTS"):
+            ingest_recording(rootless, device)
+        assert snapshot(rootless) == before
+
+
+def test_a_device_folder_reached_by_a_link_is_no_second_recording(lite: Archive, device: Path, tmp_path: Path) -> None:
+    ingest_recording(lite, device)
+    link = tmp_path / "links" / "of mine" / "scope"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(device, target_is_directory=True)
+    before = snapshot(lite)
+    again = ingest_recording(lite, link)
+    assert (str(again.key), again.changed) == (KEY, False)
+    assert snapshot(lite) == before
+
+
 # -- several at once -------------------------------------------------------------------------------------------
 def test_the_same_folder_by_two_runs_is_recorded_once(archive: Archive, device: Path) -> None:
     first, second = (prepare_recording(archive, device, IngestOptions(), silent) for _ in range(2))
@@ -367,9 +475,28 @@ def test_the_same_folder_by_two_runs_is_recorded_once(archive: Archive, device: 
     assert isinstance(second, Prepared)
     record(archive, first)
     before = snapshot(archive)
-    with pytest.raises(ConflictError, match=f"ingested already as {KEY}"):
-        record(archive, second)
+    again = record(archive, second)
+    assert (str(again.key), again.changed) == (KEY, False)
     assert snapshot(archive) == before
+
+
+def test_the_same_folder_that_another_run_records_while_this_one_uploads_is_recorded_once(
+    lite: Archive, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (prepare_recording(lite, device, IngestOptions(), silent) for _ in range(2))
+    assert isinstance(first, Prepared)
+    assert isinstance(second, Prepared)
+    upload = lite.store.upload
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(lite.store, "upload", upload)
+        record(lite, first)
+        return upload(*arguments, **options)
+
+    monkeypatch.setattr(lite.store, "upload", overtaken)
+    assert not record(lite, second).changed
+    assert len(rows(lite, m.Recording)) == len(rows(lite, m.Publication)) == 1
+    assert len(lite.store.prefixes()) == 1
 
 
 def test_recordings_of_a_new_subject_by_several_runs_at_once_all_succeed(archive: Archive, raw: Path) -> None:
