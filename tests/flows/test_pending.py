@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 
 from flows import process_pending
 from miniscope_core.errors import EngineError
-from miniscope_core.models import ProcessingTask, RecordingKey
+from miniscope_core.models import ProcessingTask, RecordingKey, Segmentation
 from miniscope_core.pipeline import ingest, process
 from miniscope_core.pipeline.requests import IngestOptions
 from miniscope_core.storage.archive import Archive
@@ -41,6 +41,17 @@ def test_one_broken_recording_does_not_stop_the_others(recorded: Path, archive_h
     assert process_pending(parameters=PARAMETERS) == [f"{broken}/0/0"]
     assert process_pending(parameters=PARAMETERS) == []
     assert good != broken
+
+
+def test_result_that_a_crash_left_without_traces_is_curated_and_extracted(recorded: Path, archive_home: Path) -> None:
+    with Archive.open() as archive:
+        key = ingested(archive, recorded, "mouse1")
+        number = process.choose_parameter_set(archive, PARAMETERS, None)
+        process.process_recording(archive, process.add_task(archive, key, number))
+    assert process_pending(parameters=PARAMETERS) == [f"{key}/{number}/0"]
+    with Archive.open() as archive, Session(archive.database.engine) as session:
+        assert len(session.exec(select(Segmentation)).all()) == 1
+    assert process_pending(parameters=PARAMETERS) == []
 
 
 def test_recording_that_somebody_else_computes_is_left_to_them(recorded: Path, archive_home: Path) -> None:
