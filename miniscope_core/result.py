@@ -273,10 +273,22 @@ class ProcessingResult:
         ResultError
             When it is incomplete or contradicts itself; it names the files or the arrays.
         """
-        problems = self._problems_of_files() or self._problems_of_shapes() or self._problems_of_footprints()
+        self.check_files(where)
+        problems = self._problems_of_shapes() or self._problems_of_footprints()
         if problems:
-            more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-            raise ResultError(f"Damaged result in {where}: {'; '.join(problems[:5])}{more}. Compute it again.")
+            raise _damaged(where, problems)
+
+    def check_files(self, where: str) -> None:
+        """Check that every file the description lists is there with its size: Zarr reads zeros where one was lost.
+
+        Raises
+        ------
+        ResultError
+            When one is missing, cut short, or foreign to the arrays it lies among.
+        """
+        problems = self._problems_of_files()
+        if problems:
+            raise _damaged(where, problems)
 
     def _problems_of_files(self) -> list[str]:
         if self.folder is None:
@@ -433,6 +445,11 @@ class ProcessingResult:
         return {name.removeprefix(_IMAGE): self.read(name) for name in self.array_names if name.startswith(_IMAGE)}
 
 
+def _damaged(where: str, problems: list[str]) -> ResultError:
+    more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+    return ResultError(f"Damaged result in {where}: {'; '.join(problems[:5])}{more}. Compute it again.")
+
+
 def load_result(folder: str | os.PathLike[str]) -> ProcessingResult:
     """Load the result that an engine left in a folder.
 
@@ -449,7 +466,7 @@ def load_result(folder: str | os.PathLike[str]) -> ProcessingResult:
     Raises
     ------
     ResultError
-        When the folder holds no finished result, or one of another format version.
+        When the folder holds no finished result, one that lost a file, or one of another format version.
     """
     folder = Path(folder)
     path = folder / RESULT_FILE
@@ -461,7 +478,9 @@ def load_result(folder: str | os.PathLike[str]) -> ProcessingResult:
         group = zarr.open_group(str(folder / ARRAYS_GROUP), mode="r")
     except (OSError, ValueError) as error:
         raise ResultError(f"Damaged result in {folder}: {ARRAYS_GROUP} is missing or no Zarr group.") from error
-    return replace(result_from(path.read_bytes(), group, where=str(folder)), folder=folder)
+    result = replace(result_from(path.read_bytes(), group, where=str(folder)), folder=folder)
+    result.check_files(str(folder))
+    return result
 
 
 def result_from(description: bytes, group: "zarr.Group", where: str) -> ProcessingResult:

@@ -264,7 +264,9 @@ def test_lost_file_is_named_and_not_read_as_zeros(result: ProcessingResult, tmp_
     (chunk,) = (path for path in (tmp_path / "result/arrays.zarr/fluorescence/c").rglob("*") if path.is_file())
     chunk.unlink()
     with pytest.raises(ResultError, match=r"file arrays\.zarr/fluorescence/c/0/0 is missing"):
-        load_result(tmp_path / "result").check("OUT")
+        result.check("OUT")
+    with pytest.raises(ResultError, match=rf"Damaged result in {tmp_path}/result: file .* is missing"):
+        load_result(tmp_path / "result")
 
 
 def test_file_that_was_cut_short_is_named_with_both_sizes(result: ProcessingResult, tmp_path: Path) -> None:
