@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-import httpx
 from prefect import Flow, serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
@@ -11,17 +10,16 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.curate import curate_processing
 from flows.extract import extract_traces
+from flows.health import find_server
 from flows.ingest import ingest_recording
 from flows.pending import process_pending
 from flows.pipeline import run_pipeline
 from flows.process import process_recording
-from miniscope_core.errors import MiniscopeError, ParameterError
+from miniscope_core.errors import ParameterError
 
 NIGHTLY: Final = "0 2 * * *"
 # Not the names of deployments/prefect.yaml: whoever uses both should see which is which.
 _NAME: Final = "served"
-_LOCAL_API: Final = "http://127.0.0.1:4200/api"
-_ANSWER_WITHIN_S: Final = 10.0
 _FLOWS: Final[tuple[Flow[..., Any], ...]] = (
     run_pipeline,
     process_pending,
@@ -30,10 +28,6 @@ _FLOWS: Final[tuple[Flow[..., Any], ...]] = (
     curate_processing,
     extract_traces,
 )
-
-
-class ServerError(MiniscopeError, ConnectionError):
-    """No Prefect server answers."""
 
 
 def serve_all(limit: int = 1, cron: str | None = NIGHTLY, timezone: str = "UTC") -> None:
@@ -89,22 +83,3 @@ def deployments(cron: str | None = NIGHTLY, timezone: str = "UTC") -> list[Runne
         raise ParameterError(
             f"Schedule: got {cron!r} in time zone {timezone!r}, expected as '0 2 * * *' and 'Europe/Berlin'."
         ) from error
-
-
-def find_server() -> str:
-    """Return the address of the Prefect server to use: the one that is set, or the one on this machine.
-
-    Raises
-    ------
-    ServerError
-        When none answers.
-    """
-    address = PREFECT_API_URL.value() or _LOCAL_API
-    try:
-        httpx.get(f"{address}/health", timeout=_ANSWER_WITHIN_S).raise_for_status()
-    except httpx.HTTPError as error:
-        raise ServerError(
-            f"No Prefect server answers at {address}: {error}. Start one in another terminal by "
-            "`prefect server start`, or name yours in PREFECT_API_URL."
-        ) from error
-    return address

@@ -282,7 +282,7 @@ def test_server_that_does_not_answer_is_one_line(
         refused = miniscope("run", session)
     assert refused.status == 1
     assert refused.err.count("\n") == 1
-    assert "does not answer" in refused.err
+    assert "No Prefect server answers" in refused.err
 
 
 def test_picture_that_cannot_be_written_is_one_line(miniscope: MiniscopeProgram, session: Path, tmp_path: Path) -> None:

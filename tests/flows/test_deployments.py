@@ -13,7 +13,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import flows
 import flows.serve
-from flows.serve import ServerError, deployments, find_server, serve_all
+from flows.health import ServerError, find_server
+from flows.serve import deployments, serve_all
 from miniscope_core.errors import ParameterError
 
 ROOT = Path(__file__).parents[2]
