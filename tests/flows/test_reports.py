@@ -6,10 +6,13 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from PIL import Image
-from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import process_recording, run_pipeline
 from flows.markdown import artifact_key
@@ -22,11 +25,17 @@ pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 HALF_A_MEGABYTE = 500_000
 
 
-def shown(kind: str, key: str) -> Any:
-    """Return the newest artifact of a kind about something."""
-    found = Artifact.get(artifact_key(kind, key))
-    assert found is not None, f"no artifact {artifact_key(kind, key)}"
-    return found
+def shown(kind: str, key: str, run_id: UUID | None = None) -> Any:
+    """Return the newest artifact of a kind about something, of one flow run or of any."""
+    name = artifact_key(kind, key)
+    wanted = ArtifactFilter(
+        key=ArtifactFilterKey(any_=[name]),
+        flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]) if run_id else None,
+    )
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC)
+    assert found, f"no artifact {name}"
+    return found[0]
 
 
 def pictures(text: str) -> list[Image.Image]:
@@ -35,7 +44,7 @@ def pictures(text: str) -> list[Image.Image]:
 
 
 def test_recording_is_reported_with_its_facts_and_frames(piped: Piped) -> None:
-    text = shown("recording", piped.recording).data
+    text = shown("recording", piped.recording, piped.run_id).data
     for fact in ("| Frames | 200 |", "64 × 64 px", "20 Hz", "My V4 Miniscope", "Miniscope-DAQ-V4", "| 0.avi | video |"):
         assert fact in text, fact
     [frames] = pictures(text)
@@ -44,7 +53,7 @@ def test_recording_is_reported_with_its_facts_and_frames(piped: Piped) -> None:
 
 
 def test_cells_are_reported_with_four_pictures_and_what_made_them(piped: Piped) -> None:
-    text = shown("cells", piped.key).data
+    text = shown("cells", piped.key, piped.run_id).data
     assert len(pictures(text)) == 4
     assert re.search(r"\*\*\d+ of \d+ units accepted\*\* by accept_engine", text)
     for fact in ("| cell_diameter_px | 8.0 |", "| Parameter set | 0 |", "| Frames | 200 |", "MiB"):
@@ -53,7 +62,7 @@ def test_cells_are_reported_with_four_pictures_and_what_made_them(piped: Piped) 
 
 
 def test_units_are_a_table_with_a_row_each(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = json.loads(shown("units", piped.key).data)
+    rows = json.loads(shown("units", piped.key, piped.run_id).data)
     use_archive(monkeypatch, piped.home)
     with Workspace() as workspace:
         masks = workspace.masks(piped.key)
