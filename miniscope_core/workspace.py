@@ -56,6 +56,9 @@ class Trace:
     unit: str
     """Unit of the values."""
 
+    def __repr__(self) -> str:
+        return f"Trace({len(self.values)} frames, {self.unit})"
+
 
 class Workspace:
     """Everything that was ingested, processed and curated, to browse and fetch; it changes nothing.

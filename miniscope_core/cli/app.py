@@ -10,12 +10,28 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 import miniscope_core
-from miniscope_core.cli.console import ProgressBar, out
+from miniscope_core.cli.console import ProgressBar, err, out
 from miniscope_core.errors import ParameterError
 from miniscope_core.settings import Settings
 
 # The order in which a newcomer needs them.
-_COMMANDS = ("demo", "inspect", "run", "status", "plot", "ingest", "process", "curate", "serve", "doctor", "gc")
+_COMMANDS = (
+    "demo",
+    "inspect",
+    "run",
+    "status",
+    "plot",
+    "ingest",
+    "process",
+    "curate",
+    "parameters",
+    "serve",
+    "doctor",
+    "gc",
+)
+
+
+_ADDRESSES = tuple(f"MINISCOPE_{name}" for name in ("DATABASE_URL", "STORE_URL", "STORE_OPTIONS", "SCRATCH_DIR"))
 
 
 class _Ordered(TyperGroup):
@@ -83,8 +99,9 @@ def use_home(home: Path) -> None:
 
     Flows read their settings from the environment of their process, so that is where it is written.
     """
-    for name in ("DATABASE_URL", "STORE_URL", "STORE_OPTIONS", "SCRATCH_DIR"):
-        os.environ.pop(f"MINISCOPE_{name}", None)
+    ignored = [name for name in _ADDRESSES if os.environ.pop(name, None)]
+    if ignored:
+        err.print(f"Not used, everything lies below {home}: {', '.join(ignored)}", soft_wrap=True, highlight=False)
     os.environ["MINISCOPE_HOME"] = str(home.expanduser().absolute())
 
 

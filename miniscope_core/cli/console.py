@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WIDEST = 400
-out = Console()
+_PIPED = 200
+# Piped output is read by programs or pasted: no line is broken where a terminal of 80 columns would.
+out = Console(width=None if sys.stdout.isatty() else _PIPED)
 err = Console(stderr=True)
 
 
@@ -103,7 +105,7 @@ def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] |
 def _cell(value: Any) -> str:
     import pandas as pd
 
-    if value is None or (isinstance(value, float) and pd.isna(value)) or value is pd.NaT:
+    if pd.isna(value):
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"

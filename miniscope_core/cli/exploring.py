@@ -29,10 +29,13 @@ def status(
 
     shared = common(context)
     with Workspace(shared.settings) as workspace:
+        key = None if key is None else key.rstrip("/")
         recordings = workspace.recordings(key)
         rows = status_rows(workspace, recordings)
         failed = workspace.tasks(key).dropna(subset=["error"])
         where = f"database {workspace.database_url}, store {workspace.store_url}"
+    if recordings.empty and key is not None:
+        raise NotFoundError(f"No recording below {key!r}: `miniscope status` without a key shows what is there.")
     if recordings.empty:
         out.print("No recording yet: miniscope ingest DIR", highlight=False)
     else:
@@ -98,7 +101,7 @@ def plot(
     context: typer.Context,
     key: Annotated[
         str | None,
-        typer.Argument(metavar="[KEY]", help="Key of a curation; default: the newest one that was extracted."),
+        typer.Argument(metavar="[KEY]", help="A curation, or what it lies below; the newest one is drawn."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("miniscope-pictures"),
     min_npix: Annotated[int, typer.Option(min=0, help="Draw the contours of masks with more pixels than this.")] = 0,
@@ -111,23 +114,25 @@ def plot(
 
     shared = common(context)
     with Workspace(shared.settings) as workspace:
-        key = key or newest_curation(workspace)
+        key = newest_curation(workspace, key)
         for name, figure in curation_figures(workspace, key, min_npix=min_npix, mask_ids=mask or ()).items():
             out.print(str(save_png(figure, output / f"{name}.png")), highlight=False, soft_wrap=True)
 
 
-def newest_curation(workspace: "Workspace") -> str:
-    """Return the key of the newest curation whose traces were extracted.
+def newest_curation(workspace: "Workspace", key: str | None = None) -> str:
+    """Return the key of the newest curation, below a key or of all, whose traces were extracted.
 
     Raises
     ------
     NotFoundError
         When there is none.
     """
-    curations = workspace.curations().merge(
+    key = None if key is None else key.rstrip("/")
+    curations = workspace.curations(key).merge(
         workspace.table("Segmentation"), on=[*_KEY, "paramset_id", "curation_id"], how="inner"
     )
     if curations.empty:
-        raise NotFoundError("No curation with extracted traces yet: miniscope run DIR.")
+        where = "yet" if key is None else f"below {key!r}"
+        raise NotFoundError(f"No curation with extracted traces {where}: miniscope status shows what is there.")
     row = curations.sort_values("curation_time").to_dict("records")[-1]
     return f"{_text(row)}/{row['paramset_id']}/{row['curation_id']}"

@@ -31,4 +31,4 @@ def gc(
     if found and not delete:
         out.print("Nothing was removed: add --delete.")
     elif not found:
-        out.print("Nothing to clean up.")
+        out.print(f"Nothing older than {older_than_hours:g} h to clean up; --older-than-hours spares less.")

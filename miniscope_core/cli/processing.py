@@ -6,6 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ import typer
 from rich.markup import escape
 
 from miniscope_core.cli.app import Common, app, common, use_home
-from miniscope_core.cli.console import err, out
+from miniscope_core.cli.console import err, out, print_frame
+from miniscope_core.cli.interrupts import ends_on_interrupt
 from miniscope_core.cli.recordings import (
     ClockOption,
     Folder,
@@ -67,7 +69,6 @@ def flow_output(shared: Common) -> Iterator[None]:
     if not shared.verbose:
         # The run's page keeps the whole log; here it would only tear the bars apart.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     with err.status("Starting Prefect …") if not shared.quiet else contextlib.nullcontext():
         from flows.progress import listen, stop_listening
     with shared.progress() as bars:
@@ -101,8 +102,9 @@ def run(
     parameters = None if paramset is not None else parameters_from(method, assignments)
     options = ingest_options(subject, session_datetime, recording_id, location, project, notes, clock, fps)
     shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
+    started = datetime.now(UTC)
     key = run_flow(shared, folder, options, parameters, paramset)
-    shared.say(_summary(shared, key))
+    shared.say(_summary(shared, key, started))
     shared.say(escape(f"Next: miniscope{_home()} plot {shlex.quote(key)}"))
 
 
@@ -110,7 +112,8 @@ def run_flow(
     shared: Common, folder: Path, options: IngestOptions, parameters: "Parameters | None", paramset: int | None
 ) -> str:
     """Run the whole pipeline as a flow and return the curation's key."""
-    with flow_output(shared):
+    _refuse_early(shared, folder, paramset)
+    with ends_on_interrupt(), flow_output(shared):
         from flows import run_pipeline
         from flows.forms import DEFAULT_PARAMETERS
         from flows.health import describe_server
@@ -118,6 +121,19 @@ def run_flow(
         describe_server()  # one line now instead of Prefect's hundred later
         key = run_pipeline(folder.expanduser().absolute(), options, parameters or DEFAULT_PARAMETERS, paramset)
     return str(key)
+
+
+def _refuse_early(shared: Common, folder: Path, paramset: int | None) -> None:
+    """Refuse what would fail anyway before Prefect starts, and before it tries again what is away."""
+    from miniscope_core.io import find_recording
+    from miniscope_core.pipeline.process import choose_parameter_set
+    from miniscope_core.storage.archive import Archive
+
+    find_recording(folder)
+    with Archive.open(shared.settings) as archive:
+        archive.store.check()
+        if paramset is not None:
+            choose_parameter_set(archive, None, paramset)
 
 
 def _home() -> str:
@@ -129,7 +145,7 @@ def _home() -> str:
     return f" --home {shlex.quote(home)}"
 
 
-def _summary(shared: Common, key: str) -> str:
+def _summary(shared: Common, key: str, started: datetime) -> str:
     from miniscope_core.workspace import Workspace
 
     with Workspace(shared.settings) as workspace:
@@ -137,10 +153,21 @@ def _summary(shared: Common, key: str) -> str:
         result = workspace.fetch1("Processing", key.rpartition("/")[0])
     accepted = int(masks["accepted"].sum())
     seconds = sum(result["timings"].values())
+    known = "" if result["processing_time"] >= started else "Unchanged, processed before: "
     return (
-        f"[bold green]{accepted} cells[/] accepted of {len(masks)} units in {escape(key)} "
+        f"{known}[bold green]{accepted} cells[/] accepted of {len(masks)} units in {escape(key)} "
         f"({result['method']}, {seconds:.0f} s, peak {result['peak_memory_bytes'] / 2**20:.0f} MiB)"
     )
+
+
+@app.command()
+def parameters(method: Method = "cnmfe") -> None:
+    """List the parameters of an engine: name, default, bounds and meaning."""
+    import pandas as pd
+
+    from miniscope_core.pipeline.engines import describe_parameters
+
+    print_frame(pd.DataFrame(describe_parameters(method)))
 
 
 @app.command()
@@ -204,7 +231,7 @@ def demo(
     from miniscope_core.workspace import Workspace
 
     shared = common(context)
-    started = time.monotonic()
+    started, began = time.monotonic(), datetime.now(UTC)
     use_home(folder)
     session = copy_demo(folder / "data")
     shared.say(f"Demo recording: {escape(str(session))}")
@@ -215,7 +242,7 @@ def demo(
             name: save_png(figure, folder / "pictures" / f"{name}.png")
             for name, figure in curation_figures(workspace, key).items()
         }
-    out.print(_summary(shared, key), soft_wrap=True)
+    out.print(_summary(shared, key, began), soft_wrap=True)
     out.print(f"Against the truth of the simulation: {score.summary()}", soft_wrap=True, highlight=False)
     out.print(
         f"Pictures: {pictures['overview']} and {len(pictures) - 1} more beside it", soft_wrap=True, highlight=False
@@ -223,7 +250,7 @@ def demo(
     out.print(f"Done in {time.monotonic() - started:.0f} s. What you might type next:", highlight=False)
     for command in (
         f"miniscope{_home()} status",
-        f"miniscope{_home()} plot {shlex.quote(key)} --min-npix 130",
+        f"miniscope{_home()} plot {shlex.quote(key)} --min-npix 500",
         "miniscope inspect YOUR_SESSION_FOLDER",
     ):
         out.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)

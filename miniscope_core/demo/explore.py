@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("explored"), help="folder for the pictures")
     chosen = parser.parse_args(arguments)
     settings = Settings() if chosen.home is None else Settings(home=chosen.home)
-    with Workspace(settings) as workspace:
+    with Workspace(settings) as workspace, pd.option_context("display.width", None, "display.max_columns", None):
         print(f"explored {explore(workspace, chosen.output)}; pictures in {chosen.output}")
 
 

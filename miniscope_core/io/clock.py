@@ -146,7 +146,7 @@ def join_clock(
         raise kind(
             f"{'Clock and video disagree' if mismatch else 'Doubtful recording'} at {folder}: "
             f"{'; '.join([*problems, *video_problems])}. "
-            "Copy the recording again; to go on with the frames that have a time pass clock='report'."
+            "Copy the recording again; to go on with the frames that have a time pass clock='report' (--clock report)."
         )
     median = float(np.median(intervals_ms))
     dropped, dropped_from, restarts = _dropped(rows, intervals_ms, median)
@@ -181,13 +181,13 @@ def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:
     if len(rows.times_ms) < 2:
         raise ClockError(
             f"{rows.source} in {folder}: got {len(rows.times_ms)} rows, expected at least 2 to give a frame rate. "
-            "Is the copy complete? To go on without it pass fps="
+            "Is the copy complete? To go on without it pass fps= (--fps)."
         )
     intervals = np.diff(rows.times_ms)
     if np.median(intervals) < _SHORTEST_MS:
         raise ClockError(
             f"{rows.source} in {folder}: got a median interval of {np.median(intervals):g} ms, expected a positive "
-            "one: the clock stood still. To go on without it pass fps="
+            "one: the clock stood still. To go on without it pass fps= (--fps)."
         )
     return intervals
 

@@ -70,7 +70,7 @@ class MiniscopeDaqV3:
         if clock_file is None and options.fps is None:
             raise ClockError(
                 f"{CLOCK_FILE} missing in {folder}: needed for the frame clock; is the copy complete? "
-                "To go on without it pass fps="
+                "To go on without it pass fps= (--fps)."
             )
         table = read_clock_table(clock_file) if clock_file and options.fps is None else None
         video = open_video(folder, paths, options.frame_counts, options.workers, options.progress, empty_last=True)
@@ -137,7 +137,7 @@ def select_camera(folder: Path, table: Table, frame_count: int) -> ClockRows:
     rows_of = {int(camera): np.flatnonzero(cameras == camera) for camera in np.unique(cameras)}
     if not rows_of:
         raise ClockError(
-            f"{table.path.name} in {folder} has no rows. Is the copy complete? To go on without it pass fps="
+            f"{table.path.name} in {folder} has no rows. Is the copy complete? To go on without it pass fps= (--fps)."
         )
     agreeing = [camera for camera, rows in rows_of.items() if len(rows) == frame_count == int(frames[rows[-1]])]
     problems = list(table.problems)

@@ -127,7 +127,7 @@ class MiniscopeDaqV4:
         if clock_file is None and options.fps is None:
             raise ClockError(
                 f"{CLOCK_FILE} missing in {folder}: needed for the frame clock; is the copy complete? "
-                "To go on without it pass fps="
+                "To go on without it pass fps= (--fps)."
             )
         rows = read_clock(clock_file) if clock_file and options.fps is None else None
         video = open_video(folder, paths, options.frame_counts, options.workers, options.progress)

@@ -99,7 +99,7 @@ def read_table(path: Path, separator: str, needed: Sequence[str], optional: Sequ
         found = lines[0][1][:80] if lines else ""
         raise ClockError(
             f"Header of {path.name} in {path.parent}: got {found!r}, expected the column {missing[0]!r}. "
-            "Is it another program's file? To go on without it pass fps="
+            "Is it another program's file? To go on without it pass fps= (--fps)."
         )
     at = {name: header.index(name.casefold()) for name in (*needed, *optional) if name.casefold() in header}
     rows = [(number, line.split(separator)) for number, line in lines[1:]]
@@ -141,7 +141,7 @@ def _number(cell: str) -> float | None:
 def _bad_row(path: Path, number: int, got: str, expected: str) -> RecordingError:
     return ClockError(
         f"{path.name} line {number} in {path.parent}: got {got[:60]!r}, expected {expected}. "
-        "Is the file damaged? To go on without it pass fps="
+        "Is the file damaged? To go on without it pass fps= (--fps)."
     )
 
 

@@ -5,6 +5,7 @@ line without the password, with SQLAlchemy's error as their cause, so that a pas
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -225,7 +226,8 @@ class Database:
     def _reason(self, error: SQLAlchemyError) -> str:
         text = str(error.orig if isinstance(error, StatementError) and error.orig is not None else error)
         if self._url.password:
-            text = text.replace(str(self._url.password), "***")
+            # As a word: a short password would tear every other word that has its letters.
+            text = re.sub(rf"(?<!\w){re.escape(str(self._url.password))}(?!\w)", "***", text)
         return " ".join(text.split()).rstrip(".")
 
 

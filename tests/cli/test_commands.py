@@ -208,7 +208,7 @@ def test_gc_lists_and_then_removes_what_no_row_names(miniscope: MiniscopeProgram
     orphan.mkdir(parents=True)
     (orphan / "result.json").write_text("{}")
     kept = sorted((mine / "recording").iterdir())
-    assert "Nothing to clean up" in miniscope("gc").out
+    assert "Nothing older than 24 h" in miniscope("gc").out
     listed = miniscope("gc", "--older-than-hours", 0)
     assert "processing/0123456789abcdef" in listed.out
     assert f"In database sqlite:///{home}/miniscope.db, store {home}/store" in listed.out
@@ -290,3 +290,31 @@ def test_picture_that_cannot_be_written_is_one_line(miniscope: MiniscopeProgram,
     refused = miniscope("inspect", session, "--picture", tmp_path / "taken" / "seen.png")
     assert refused.status == 1
     assert refused.err.count("\n") == 1
+
+
+def test_parameters_lists_what_set_takes(miniscope: MiniscopeProgram) -> None:
+    shown = miniscope("parameters")
+    assert shown.status == 0
+    assert "cell_diameter_px" in shown.out
+    assert "≥ 4, ≤ 100" in shown.out
+
+
+def test_misspelt_parameter_names_the_nearest(miniscope: MiniscopeProgram, session: Path, tmp_path: Path) -> None:
+    refused = miniscope("process", session, "--output", tmp_path / "out", "--set", "cell_diameter=12")
+    assert refused.status == 1
+    assert "did you mean 'cell_diameter_px'?" in refused.err
+
+
+def test_run_with_a_parameter_set_that_is_not_there_ingests_nothing(miniscope: MiniscopeProgram, session: Path) -> None:
+    refused = miniscope("run", session, "--paramset", 7)
+    assert refused.status == 1
+    assert "7" in refused.err
+    assert "No recording yet" in miniscope("status").out
+
+
+def test_status_below_a_key_that_is_not_there_says_so(miniscope: MiniscopeProgram, session: Path) -> None:
+    assert miniscope("ingest", session, "--subject", "mouse1").status == 0
+    assert miniscope("status", "mouse1/").status == 0
+    refused = miniscope("status", "mous")
+    assert refused.status == 1
+    assert "mous" in refused.err
