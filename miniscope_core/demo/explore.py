@@ -32,6 +32,11 @@ def explore(workspace: Workspace, output: Path, min_npix: int = 130) -> str:
     str
         Key of the curation that was explored.
     """
+    with pd.option_context("display.width", None, "display.max_columns", None, "display.max_rows", None):
+        return _walk(workspace, output, min_npix)
+
+
+def _walk(workspace: Workspace, output: Path, min_npix: int) -> str:
     # Subjects, sessions and recordings with their facts and files.
     print(workspace.subjects()[["subject", "sex", "subject_birth_date"]])
     print(workspace.sessions()[["subject", "session_datetime", "session_note"]])
@@ -90,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("explored"), help="folder for the pictures")
     chosen = parser.parse_args(arguments)
     settings = Settings() if chosen.home is None else Settings(home=chosen.home)
-    with Workspace(settings) as workspace, pd.option_context("display.width", None, "display.max_columns", None):
+    with Workspace(settings) as workspace:
         print(f"explored {explore(workspace, chosen.output)}; pictures in {chosen.output}")
 
 
