@@ -12,9 +12,11 @@ from miniscope_core.engines.cnmfe.motion import (
     bin_frame,
     estimate_shifts,
     fill_outliers,
+    flatten,
     learn_template,
     nearest_matched,
     shift_frame,
+    surround,
 )
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
@@ -24,13 +26,14 @@ from miniscope_core.models.parameters import CnmfeParameters
 _SAMPLE_FRAMES: Final = 800
 """Enough that the noise of their mean no longer limits the shifts (measured: 375 frames 0.26 px, 750 0.24 px)."""
 _SAMPLE_BYTES: Final = 160 * 2**20
-_RUN_FRAMES: Final = 8
-"""Sampled frames come in short runs: seeking costs more than decoding the next frame."""
+"""Of the sample, binned and as float32; aligning it needs it twice."""
+_RUN_FRAMES: Final = 25
+"""Sampled frames come in runs: OpenCV decodes some twenty frames for every seek."""
+import os
+_STEP=int(os.environ.get("STEP","1"))
 _FIT_FRAMES: Final = 4096
 _SMALL_CELL_PX: Final = 6.0
 """A cell this wide is still well sampled: binning down to it loses nothing and saves its square in work."""
-_SURROUND: Final = 0.25
-"""Blur taken away before alignment, in cell diameters."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,16 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     bin_factor = spatial_bin(parameters.cell_diameter_px)
     scale = 64.0 if recording.dtype == np.uint8 else 1.0
     total, (height, width) = recording.frame_count, recording.shape
-    fit_step = -(-total // _FIT_FRAMES)
+    fit_step = max(-(-total // _FIT_FRAMES), _STEP)
     small = (height // bin_factor, width // bin_factor)
     movie = ScratchMovie(scratch / "movie.u16", (total, *small), scale, signed=False)
     fit = movie
     if fit_step > 1:
         fit = ScratchMovie(scratch / "fit.u16", (total // fit_step, *small), scale, signed=False)
-    surround = _SURROUND * parameters.cell_diameter_px / bin_factor
-    template = learn_template(_sample(recording), bin_factor, surround, parameters.max_shift_px)
+    diameter = parameters.cell_diameter_px / bin_factor
+    template = learn_template(
+        _sample(recording, bin_factor, diameter, context), bin_factor, diameter, parameters.max_shift_px
+    )
     pixels = height * width
     size = fit_step * max(1, round(int(np.clip(2**23 // pixels, 16, 256)) / fit_step))
     starts = range(0, total, size)
@@ -136,13 +141,17 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     )
 
 
-def _sample(recording: Recording) -> NDArray[Any]:
-    """Decode short runs of frames spread over the recording, a bounded number whatever its length."""
-    height, width = recording.shape
-    budget = _SAMPLE_BYTES // (height * width * recording.dtype.itemsize)
-    wanted = int(np.clip(budget, 4 * _RUN_FRAMES, _SAMPLE_FRAMES))
+def _sample(recording: Recording, bin_factor: int, diameter: float, context: Context) -> NDArray[np.float32]:
+    """Decode runs of frames spread over the recording, a bounded number whatever its length, and flatten them."""
+    height, width = (size // bin_factor for size in recording.shape)
+    wanted = int(np.clip(_SAMPLE_BYTES // (4 * height * width), 4 * _RUN_FRAMES, _SAMPLE_FRAMES))
     total = recording.frame_count
-    if total <= wanted:
-        return recording.frames()
-    starts = np.linspace(0, total - _RUN_FRAMES, wanted // _RUN_FRAMES).astype(int)
-    return np.concatenate([recording.frames(int(start), int(start) + _RUN_FRAMES) for start in starts])
+    starts = [*range(0, total, _RUN_FRAMES)]
+    if total > wanted:
+        starts = [int(start) for start in np.linspace(0, total - _RUN_FRAMES, wanted // _RUN_FRAMES)]
+
+    def work(start: int) -> NDArray[np.float32]:
+        frames = recording.frames(start, min(start + _RUN_FRAMES, total))
+        return flatten(frames, bin_factor, surround(diameter))
+
+    return np.concatenate(list(context.map(work, starts)))
