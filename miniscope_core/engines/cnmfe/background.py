@@ -86,7 +86,8 @@ def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, c
         return np.asarray(low[: whole * step].reshape(whole, step, *coarse).mean(1), np.float32)
 
     samples = np.concatenate(list(context.map(residual, movie.chunks))).reshape(-1, coarse[0] * coarse[1])
-    samples = np.ascontiguousarray(samples.T)  # a pixel's course in one piece: gathering a ring is then a few copies
+    # A pixel's course in one piece, and behind the last pixel a course of zeros for what lies outside the field.
+    samples = np.concatenate([samples.T, np.zeros((1, len(samples)), np.float32)])
     offsets = _ring_offsets(_RADIUS * factors.diameter / 2)
 
     def row(y: int) -> "sp.coo_array":
@@ -113,11 +114,15 @@ def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: P
     return clean
 
 
-def filter_operator(ring: Ring, shape: tuple[int, int]) -> "sp.csr_array":
-    """Return the linear map from a mean-free frame to the frame without background: identity minus the ring.
+def filter_footprints(rows: "sp.csr_array", ring: Ring, shape: tuple[int, int]) -> "tuple[sp.csr_array, sp.csr_array]":
+    """Apply the map from a mean-free frame to the frame without background to footprints, and its transpose after it.
+
+    The map is F = 1 − U W D with D averaging onto the coarse grid, W the ring weights and U linear interpolation.
 
     Parameters
     ----------
+    rows
+        Footprints A, (unit, pixel), C-ordered pixels.
     ring
         Fitted.
     shape
@@ -125,13 +130,17 @@ def filter_operator(ring: Ring, shape: tuple[int, int]) -> "sp.csr_array":
 
     Returns
     -------
-    scipy.sparse.csr_array
-        (pixel, pixel), C-ordered.
+    filtered : scipy.sparse.csr_array
+        A Fᵀ, (unit, pixel): what is left of each footprint once the background is taken out.
+    matched : scipy.sparse.csr_array
+        A Fᵀ F, (unit, pixel): what a mean-free frame is multiplied by.
     """
-    down = sp.kron(_axis_mean(shape[0], ring.coarse[0]), _axis_mean(shape[1], ring.coarse[1]))
-    up = sp.kron(_axis_linear(ring.coarse[0], shape[0]), _axis_linear(ring.coarse[1], shape[1]))
-    identity = sp.eye_array(shape[0] * shape[1], dtype=np.float32)
-    return sp.csr_array(identity - sp.csr_array(up) @ (ring.weights @ sp.csr_array(down)))
+    down = sp.csr_array(sp.kron(_axis_mean(shape[0], ring.coarse[0]), _axis_mean(shape[1], ring.coarse[1])))
+    up = sp.csr_array(sp.kron(_axis_linear(ring.coarse[0], shape[0]), _axis_linear(ring.coarse[1], shape[1])))
+    # From the left, so that every product is as thin as the footprints.
+    filtered = sp.csr_array(rows - rows @ down.T @ ring.weights.T @ up.T)
+    matched = sp.csr_array(filtered - filtered @ up @ ring.weights @ down)
+    return filtered, matched
 
 
 def _ring_offsets(radius: float) -> NDArray[np.int64]:
@@ -147,24 +156,19 @@ def _row_weights(
 ) -> "sp.coo_array":
     """Fit the weights of one row of coarse pixels: ridge regression on the ring of each."""
     height, width = coarse
-    data, rows, columns = [], [], []
-    for x in range(width):
-        ring_y, ring_x = y + offsets[:, 0], x + offsets[:, 1]
-        inside = (ring_y >= 0) & (ring_y < height) & (ring_x >= 0) & (ring_x < width)
-        pixels = ring_y[inside] * width + ring_x[inside]
-        if not len(pixels):
-            continue
-        around = samples[pixels]
-        gram = (around @ around.T).astype(np.float64)
-        ridge = _RIDGE * float(np.trace(gram)) + np.finfo(np.float32).tiny
-        gram[np.diag_indices_from(gram)] += ridge
-        data.append(np.linalg.solve(gram, around @ samples[y * width + x]))
-        rows.append(np.full(len(pixels), x))
-        columns.append(pixels)
-    if not data:
-        return sp.coo_array((width, height * width), dtype=np.float32)
-    values = np.concatenate(data).astype(np.float32)
-    return sp.coo_array((values, (np.concatenate(rows), np.concatenate(columns))), shape=(width, height * width))
+    ring_y, ring_x = y + offsets[:, :1], np.arange(width) + offsets[:, 1:]
+    inside = (ring_y >= 0) & (ring_y < height) & (ring_x >= 0) & (ring_x < width)
+    pixels = np.where(inside, ring_y * width + ring_x, height * width).T  # (coarse pixel, ring)
+    around = samples[pixels]
+    gram = (around @ around.transpose(0, 2, 1)).astype(np.float64)
+    target = (around @ samples[y * width : (y + 1) * width, :, None]).astype(np.float64)
+    power = np.trace(gram, axis1=1, axis2=2)
+    diagonal = np.arange(len(offsets))
+    gram[:, diagonal, diagonal] += (_RIDGE * power + np.finfo(np.float32).tiny)[:, None]
+    weights = np.linalg.solve(gram, target)[..., 0].astype(np.float32)
+    rows = np.broadcast_to(np.arange(width)[:, None], pixels.shape)
+    kept = inside.T
+    return sp.coo_array((weights[kept], (rows[kept], pixels[kept])), shape=(width, height * width))
 
 
 def _axis_mean(size: int, coarse: int) -> "sp.csr_array":

@@ -1,4 +1,4 @@
-"""From corrected movie to units: look for seeds, fit, renew the background, look again, polish."""
+"""From corrected movie to units: look for seeds, fit, take apart what is two, renew the background, look again."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,11 @@ from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.quality import spatial_r
 from miniscope_core.engines.cnmfe.seeds import SeedImages, choose, look, plant
+from miniscope_core.engines.cnmfe.split import split
 from miniscope_core.models.parameters import CnmfeParameters
 
 _LOOKS: Final = 2
 """Times seeds are looked for: the second finds what brighter neighbours covered; a third finds mostly fragments."""
-_POLISH: Final = 1
-"""Rounds of background and fit after the last look."""
 _STAGE: Final = "factorisation"
 
 
@@ -58,9 +57,8 @@ def factorise(corrected: Corrected, parameters: CnmfeParameters, scratch: Path, 
             break  # the background needs no second fit, and nothing was covered
         work.refine()
         work.refine()
-        work.renew_background()
+        work.split()
         work.refine()
-    for _ in range(_POLISH if work.factors.footprints else 0):
         work.renew_background()
         work.refine()
     return work.finish()
@@ -110,6 +108,12 @@ class _Work:
         merge(self.factors, self.parameters.merge_corr)
         self._advance()
 
+    def split(self) -> None:
+        """Take apart units that are two cells."""
+        split(self.factors, self.clean, self.context)
+        update_traces(self.factors, self.clean, self.context)
+        self._advance()
+
     def finish(self) -> Fit:
         """Judge the footprints and close the working files."""
         r_value = spatial_r(self.clean, self.factors, self.context)
@@ -129,4 +133,4 @@ class _Work:
         self.context.progress(_STAGE, self.done, _STEPS)
 
 
-_STEPS: Final = 2 + 5 * _LOOKS + 2 * _POLISH
+_STEPS: Final = 2 + 7 * _LOOKS

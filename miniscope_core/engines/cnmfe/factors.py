@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ from miniscope_core.engines.cnmfe.parallel import Context
 
 _TILE_PX: Final = 16
 _SWEEPS: Final = 6
+_RIDGE: Final = 1e-4
+"""Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
 _LOW: Final = 20.0
 """Percentile of a trace taken for its baseline: a cell is silent most of the time."""
 _MERGE_OVERLAP: Final = 0.3
@@ -168,13 +171,10 @@ def update_traces(factors: Factors, movie: ScratchMovie, context: Context) -> No
     tiled = by_tile(factors.footprints, factors.shape)
     projected = over_space(movie, tiled, len(factors.footprints), context)
     rows = to_sparse(factors.footprints, factors.shape)
-    overlap = sp.csr_array(rows @ rows.T)
-    traces = factors.raw
-    for _ in range(_SWEEPS):
-        for unit in range(len(traces)):
-            entries = slice(overlap.indptr[unit], overlap.indptr[unit + 1])
-            others = overlap.data[entries] @ traces[overlap.indices[entries]]
-            traces[unit] += (projected[unit] - others) / overlap[unit, unit]
+    gram = (rows @ rows.T).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
+    solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram), projected.astype(np.float64))
+    factors.raw = solved.astype(np.float32)
 
 
 def update_footprints(factors: Factors, movie: ScratchMovie, context: Context) -> None:

@@ -20,7 +20,7 @@ from miniscope_core.errors import EngineError
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 
-_CHUNK_BYTES: Final = 16 * 2**20
+_CHUNK_BYTES: Final = 32 * 2**20
 """A chunk as float32: large enough for fast products, small enough that a few of them are nothing."""
 
 

@@ -24,6 +24,7 @@ _BLOCK: Final = 1.8
 _EDGE_PX: Final = 4
 _LOADING: Final = 0.1
 """Noise variance added to a block's covariance, over and above what the size of the sample asks for."""
+_NOISE_FRAMES: Final = 50
 _REACH_PX: Final = 1.0
 """Beyond one pixel of the template the linear map means nothing."""
 _DERIVATIVE: Final = np.array([1, -8, 0, 8, -1]) / 12
@@ -76,7 +77,7 @@ def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
     count, height, width = moved.shape
     image = moved.mean(0)
     gradient = np.stack([ndi.correlate1d(image, _DERIVATIVE, axis, mode="nearest") for axis in (0, 1)])
-    noise = _noise_variance(moved - image) if count > 1 else 0.0
+    noise = _noise_variance(moved[:: max(1, count // _NOISE_FRAMES)] - image) if count > 1 else 0.0
     noise = max(noise, 1e-3 * float(np.mean(gradient**2)) + float(np.finfo(np.float32).tiny))
     side = max(4, round(_BLOCK * diameter))
     down, across = -(-height // side), -(-width // side)

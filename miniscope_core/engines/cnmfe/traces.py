@@ -11,10 +11,9 @@ from typing import Final
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.background import Ring, filter_operator
+from miniscope_core.engines.cnmfe.background import Ring, filter_footprints
 from miniscope_core.engines.cnmfe.factors import project, sparse_by_tile, tile_grid
 from miniscope_core.engines.cnmfe.footprints import Footprint, to_sparse
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
@@ -56,12 +55,10 @@ def extract(
     """
     shape = movie.shape[1], movie.shape[2]
     rows = to_sparse(footprints, shape)
-    operator = filter_operator(ring, shape)
-    filtered = sp.csr_array(rows @ operator.T)
+    filtered, matched = filter_footprints(rows, ring, shape)
     gram = (filtered @ filtered.T).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
     factor = scipy.linalg.cho_factor(gram)
-    matched = sp.csr_array(filtered @ operator)
     tiled = sparse_by_tile(matched, shape)
     grid = tile_grid(shape)
     found = ScratchRows(path, (len(footprints), movie.shape[0]))
