@@ -1,7 +1,9 @@
 """Run CaImAn's one-photon pipeline on a recording, in a Python that has CaImAn: ``python run_caiman.py JOB.json``.
 
-Written against and tried with CaImAn 1.12.1 (from conda-forge; the package called ``caiman`` on PyPI is something
-else). It takes the steps of CaImAn's own one-photon demo, with the parameters of that demo but those in ``TUNED``,
+Written against CaImAn 1.12.1 and tried with it, built from its source, on one worker and on two. It is distributed by
+conda-forge; the package called ``caiman`` on PyPI is something else.
+
+It takes the steps of CaImAn's own one-photon demo, with the parameters of that demo but those in ``TUNED``,
 which were chosen by hand on the recording dev_ca1 with its truth known: CaImAn at its best, not out of the box.
 
 CaImAn runs as a program of its own; nothing of ours is imported here.
