@@ -2,7 +2,8 @@
 
 A unit *finds* a cell when the two are partners in the assignment that maximises the summed cosine of footprints, and
 their own cosine is at least 0.7. The cosine compares weights and not outlines, so a mask drawn a little wider or
-narrower under optical blur stays a find, and a mask over two neighbours does not.
+narrower under optical blur stays a find, and a mask over two neighbours does not. On request the overlap of masks
+(``similarity="iou"``, at least 0.3) takes the cosine's place: it is what others report.
 
 Two conventions are absorbed, because neither is a mistake of the method:
 
@@ -24,10 +25,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from miniscope_core.errors import ResultError
+from miniscope_core.quality.similarity import cosines, ious
 from miniscope_core.quality.truth import GroundTruth
 from miniscope_core.result import ProcessingResult
 
+Similarity = Literal["cosine", "iou"]
+
 COSINE_THRESHOLD: Final = 0.7
+IOU_THRESHOLD: Final = 0.3
+"""Least overlap of masks that counts as a find where masks are compared: under blur 0.5 mostly measures their width."""
+_SIMILARITIES: Final = {"cosine": (cosines, COSINE_THRESHOLD), "iou": (ious, IOU_THRESHOLD)}
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,9 @@ class Score:
     planted_count: int
     """Cells of the simulation, detectable or not."""
     found_count: int
-    """Cells found: partners with a cosine at or above the threshold."""
-    mean_cosine: float
-    """Mean cosine of the partners that overlap."""
+    """Cells found: partners at least as similar as the threshold."""
+    mean_similarity: float
+    """Mean cosine, or overlap of masks, of the partners that overlap."""
     trace_correlation: float
     """Median Pearson r of partners' traces."""
     activity_correlation: float
@@ -86,7 +93,8 @@ def score_result(
     truth: GroundTruth,
     *,
     units: Literal["accepted", "all"] = "accepted",
-    threshold: float = COSINE_THRESHOLD,
+    similarity: Similarity = "cosine",
+    threshold: float | None = None,
 ) -> Score:
     """Score an engine's result; by default the units that it accepted itself.
 
@@ -98,8 +106,8 @@ def score_result(
         Its ground truth.
     units
         ``"accepted"`` or ``"all"``.
-    threshold
-        Least cosine of a find.
+    similarity, threshold
+        As in :func:`score_units`.
 
     Raises
     ------
@@ -113,6 +121,7 @@ def score_result(
         traces=result.traces[keep],
         activity=result.activity[keep],
         shifts_px=result.shifts_px,
+        similarity=similarity,
         threshold=threshold,
     )
 
@@ -124,7 +133,8 @@ def score_units(
     traces: ArrayLike | None = None,
     activity: ArrayLike | None = None,
     shifts_px: ArrayLike | None = None,
-    threshold: float = COSINE_THRESHOLD,
+    similarity: Similarity = "cosine",
+    threshold: float | None = None,
     detectable_only: bool = True,
 ) -> Score:
     """Score units against the truth.
@@ -139,8 +149,11 @@ def score_units(
         (unit, frame); left out, their score is nan.
     shifts_px
         (frame, 2), the correction applied, (dy, dx); left out, no offset is absorbed and the error is nan.
+    similarity
+        ``"cosine"`` of the weights, or ``"iou"``: overlap of the masks that hold nine tenths of them. The assignment
+        maximises its sum.
     threshold
-        Least cosine of a find.
+        Least similarity of a find; by default 0.7 for the cosine, 0.3 for the overlap.
     detectable_only
         Score against the detectable cells: the fair denominator of the recall.
 
@@ -162,19 +175,20 @@ def score_units(
     if shifts_px is not None and truth.motion_px is not None:
         offset, rmse = shift_error(shifts_px, truth.motion_px)
     moved_px = (round(float(offset[0])), round(float(offset[1])))
-    cosine = cosines(moved(sp.csr_array(estimate), truth.shape, moved_px), target.footprints)
-    rows, columns = linear_sum_assignment(cosine, maximize=True)
-    values = cosine[rows, columns]
-    overlap, found = values > 0, values >= threshold
+    compare, usual = _SIMILARITIES[similarity]
+    likeness = compare(moved(sp.csr_array(estimate), truth.shape, moved_px), target.footprints)
+    rows, columns = linear_sum_assignment(likeness, maximize=True)
+    values = likeness[rows, columns]
+    overlap, found = values > 0, values >= (usual if threshold is None else threshold)
     partners = rows[overlap], columns[overlap]
     return Score(
         unit_count=int(estimate.shape[0]),
         true_count=target.unit_count,
         planted_count=truth.unit_count,
         found_count=int(found.sum()),
-        mean_cosine=float(values[overlap].mean()) if overlap.any() else 0.0,
-        trace_correlation=_median_r("traces", traces, target.traces, partners, len(cosine)),
-        activity_correlation=_median_r("activity", activity, target.spikes, partners, len(cosine)),
+        mean_similarity=float(values[overlap].mean()) if overlap.any() else 0.0,
+        trace_correlation=_median_r("traces", traces, target.traces, partners, len(likeness)),
+        activity_correlation=_median_r("activity", activity, target.spikes, partners, len(likeness)),
         shift_rmse_px=rmse,
         offset_px=moved_px,
         pairs=np.stack([rows[found], np.flatnonzero(keep)[columns[found]]], axis=1).astype(np.int64),
@@ -229,18 +243,6 @@ def moved(footprints: "sp.csr_array", shape: tuple[int, int], offset_px: tuple[i
     inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
     parts = (entries.data[inside], (unit[inside], (y * shape[1] + x)[inside]))
     return sp.csr_array(parts, shape=footprints.shape)
-
-
-def cosines(first: "sp.csr_array", second: "sp.csr_array") -> NDArray[np.float64]:
-    """Return the cosine between every two footprints, (unit of first, unit of second); 0 with an empty one."""
-    return np.asarray((_unit_length(first) @ _unit_length(second).T).toarray(), np.float64)
-
-
-def _unit_length(footprints: "sp.csr_array") -> "sp.csr_array":
-    rows = sp.csr_array(footprints, dtype=np.float64, copy=True)
-    lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
-    rows.data /= np.repeat(np.where(lengths > 0, lengths, 1.0), np.diff(rows.indptr))
-    return rows
 
 
 def _median_r(

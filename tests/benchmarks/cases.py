@@ -4,9 +4,13 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from miniscope_core import open_recording
 from miniscope_core.demo import copy_demo, load_truth
@@ -14,8 +18,10 @@ from miniscope_core.engines.base import Resources
 from miniscope_core.io.recording import Recording
 from miniscope_core.pipeline.engines import engine_for, validate_parameters
 from miniscope_core.progress import silent
-from miniscope_core.quality import GroundTruth, Score, score_result
+from miniscope_core.quality import GroundTruth, Score, score_units
+from miniscope_core.quality.scoring import Similarity
 from miniscope_core.result import ProcessingResult
+from tests.benchmarks.repeats import Cost, repeat_recording, repeat_truth
 from tests.simulation import simulate
 
 DECODE_CHUNK = 200
@@ -30,6 +36,32 @@ class Case:
     name: str
     folder: Path
     truth: Path
+    repeat: int = 1
+    """How often it is played."""
+
+    def open(self) -> tuple[Recording, GroundTruth]:
+        """Open the recording and its truth."""
+        recording, truth = open_recording(self.folder), GroundTruth.load(self.truth)
+        if self.repeat == 1:
+            return recording, truth
+        return repeat_recording(recording, self.repeat), repeat_truth(truth, self.repeat)
+
+    def repeated(self, times: int) -> "Case":
+        """Return the case that plays this recording several times."""
+        return replace(self, name=f"{self.name}×{times}", repeat=times)
+
+
+@dataclass(frozen=True)
+class Units:
+    """What any method found, in our conventions."""
+
+    footprints: "sp.csr_array"
+    """(unit, height·width), C-ordered pixels."""
+    traces: NDArray[np.floating]
+    activity: NDArray[np.floating]
+    shifts_px: NDArray[np.floating]
+    """(frame, 2), the correction applied, (dy, dx)."""
+    accepted: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,17 +69,17 @@ class Measured:
     """One run: how good, how long, how much."""
 
     name: str
+    method: str
     score: Score
     score_all: Score
     """Of all units, accepted or not: what a better acceptance could reach."""
-    frame_count: int
-    shape: tuple[int, int]
+    score_iou: Score
+    """Of the accepted units, by the overlap of masks."""
     timings: Mapping[str, float]
-    wall_s: float
-    cpu_s: float
+    """Wall seconds per stage."""
+    cost: Cost
     decode_cpu_s: float
-    """CPU seconds of decoding the recording once, measured right before and after the engine ran; their mean."""
-    peak_memory_bytes: int
+    """CPU seconds of decoding the recording once, measured right before and after the run; their mean."""
 
 
 def folder_case(folder: Path, truth: Path | None = None) -> Case:
@@ -97,8 +129,7 @@ def measure(case: Case, parameters: Mapping[str, Any], workers: int, output: Pat
     """
     values = dict(parameters)
     method = str(values.pop("method"))
-    recording = open_recording(case.folder)
-    truth = GroundTruth.load(case.truth)
+    recording, truth = case.open()
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "scratch").mkdir()
         resources = Resources(scratch_dir=Path(scratch) / "scratch", workers=workers)
@@ -108,19 +139,55 @@ def measure(case: Case, parameters: Mapping[str, Any], workers: int, output: Pat
             recording, validate_parameters(method, values), output or Path(scratch) / "result", silent, resources
         )
         wall = time.perf_counter() - start
-        after = decode_cpu_seconds(recording)
-        return Measured(
-            name=case.name,
-            score=score_result(result, truth),
-            score_all=score_result(result, truth, units="all"),
-            frame_count=recording.frame_count,
-            shape=recording.shape,
+        return judge(
+            case,
+            method,
+            Units(result.footprints, result.traces, result.activity, result.shifts_px, result.accepted),
+            truth,
             timings=dict(result.timings),
-            wall_s=wall,
-            cpu_s=result.info.cpu_seconds,
-            decode_cpu_s=(before + after) / 2,
-            peak_memory_bytes=result.peak_memory_bytes,
+            cost=cost_of(recording, wall, result.info.cpu_seconds, result.peak_memory_bytes),
+            decode_cpu_s=(before + decode_cpu_seconds(recording)) / 2,
         )
+
+
+def judge(
+    case: Case,
+    method: str,
+    units: Units,
+    truth: GroundTruth,
+    *,
+    timings: Mapping[str, float],
+    cost: Cost,
+    decode_cpu_s: float,
+) -> Measured:
+    """Score what was found, in all the ways the table shows."""
+    return Measured(
+        name=case.name,
+        method=method,
+        score=_score(units, units.accepted, truth),
+        score_all=_score(units, np.ones_like(units.accepted), truth),
+        score_iou=_score(units, units.accepted, truth, "iou"),
+        timings=timings,
+        cost=cost,
+        decode_cpu_s=decode_cpu_s,
+    )
+
+
+def _score(units: Units, keep: NDArray[np.bool_], truth: GroundTruth, similarity: Similarity = "cosine") -> Score:
+    return score_units(
+        sp.csr_array(units.footprints[np.flatnonzero(keep)]),
+        truth,
+        traces=units.traces[keep],
+        activity=units.activity[keep],
+        shifts_px=units.shifts_px,
+        similarity=similarity,
+    )
+
+
+def cost_of(recording: Recording, wall_s: float, cpu_s: float, peak_memory_bytes: int) -> Cost:
+    """Return what a run over a recording took."""
+    seconds = {"wall": wall_s, "CPU": cpu_s}
+    return Cost(recording.shape, recording.frame_count, recording.fps, seconds, peak_memory_bytes)
 
 
 def decode_cpu_seconds(recording: Recording) -> float:
