@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from miniscope_core.cli.app import app, common
-from miniscope_core.cli.console import out
+from miniscope_core.cli.console import out, pairs_table
 from miniscope_core.errors import ParameterError
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 
@@ -61,7 +61,7 @@ def inspect(
 def _facts(recording: "Recording") -> Table:
     meta = recording.metadata
     height, width = recording.shape
-    return _pairs(
+    return pairs_table(
         f"{recording.directory}",
         {
             "read as": f"{meta.acquisition_software} ({recording.evidence})",
@@ -85,7 +85,7 @@ def _facts(recording: "Recording") -> Table:
 
 def _clock(recording: "Recording") -> Table:
     clock = recording.clock
-    return _pairs(
+    return pairs_table(
         f"Frame clock: {clock.source}",
         {
             "rows, frames, used": f"{clock.rows:,}, {clock.frames:,}, {clock.used:,}",
@@ -101,16 +101,6 @@ def _clock(recording: "Recording") -> Table:
 
 def _or_dash(value: Any) -> str:
     return "–" if value is None else f"{value:g}"
-
-
-def _pairs(title: str, values: dict[str, Any]) -> Table:
-    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in values.items():
-        if value not in (None, ""):
-            table.add_row(name, escape(str(value)))
-    return table
 
 
 @app.command()
