@@ -156,13 +156,15 @@ def seed_map(result: ProcessingResult, accepted: NDArray[np.bool_] | None = None
     )
 
 
-def result_figure(result: ProcessingResult, *, title: str = "") -> Figure:
+def result_figure(result: ProcessingResult, *, joins_s: Sequence[float] = (), title: str = "") -> Figure:
     """Draw a result that is in no database: seeds, outlines and the accepted traces of the highest SNR.
 
     Parameters
     ----------
     result
         Of any engine; of one without seeds, outlines, traces, quality and motion are drawn.
+    joins_s
+        Times at which frames follow each other that did not in the recording, s.
     title
         Above all of it.
     """
@@ -194,6 +196,7 @@ def result_figure(result: ProcessingResult, *, title: str = "") -> Figure:
         denoised=_rows(result, "traces", best),
         activity=_rows(result, "activity", best),
         mask_ids=best,
+        joins_s=joins_s,
         title=title,
     )
 

@@ -40,7 +40,8 @@ def preview(
     for note in seen.result.info.notes:
         out.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
     if picture is not None:
-        figure = result_figure(seen.result, title=f"{folder.name}: {_sample(seen)}")
+        title = f"{folder.absolute().name}: {sampled(seen)}"
+        figure = result_figure(seen.result, joins_s=seen.joins_s, title=title)
         out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
 
 
@@ -72,7 +73,7 @@ def preview_facts(seen: "Preview") -> dict[str, str | None]:
     result, workers = seen.result, f"{seen.workers} worker{'s' if seen.workers > 1 else ''}"
     rejected = ", ".join(f"{count} by {name}" for name, count in seen.rejections.items())
     return {
-        "sample": _sample(seen),
+        "sample": sampled(seen),
         "cell diameter": _diameter(seen),
         "seeds": None if seen.seed_count is None else f"{seen.seed_count}",
         "units": f"{result.unit_count}",
@@ -83,7 +84,8 @@ def preview_facts(seen: "Preview") -> dict[str, str | None]:
     }
 
 
-def _sample(seen: "Preview") -> str:
+def sampled(seen: "Preview") -> str:
+    """Return how much of the recording was looked at."""
     frames = seen.result.frame_count
     if frames == seen.frame_count:
         return f"all {frames:,} frames"

@@ -1,16 +1,18 @@
 """Commands about recordings: ``inspect`` and ``ingest``."""
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from miniscope_core.cli.app import app, common
+from miniscope_core.cli.app import Common, app, common
 from miniscope_core.cli.console import out, pairs_table
-from miniscope_core.errors import ParameterError
+from miniscope_core.cli.parameters import Set, parameters_from
+from miniscope_core.errors import ParameterError, ResultError
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 
 if TYPE_CHECKING:
@@ -34,18 +36,32 @@ ProjectOption = Annotated[str | None, typer.Option(help="Project the session bel
 NotesOption = Annotated[str, typer.Option(help="Remark on the recording.")]
 
 
+_FATES: Final = {"accepted": "accepted units", "rejected": "rejected units", "no unit": "no unit"}
+
+
 @app.command()
 def inspect(
     context: typer.Context,
     folder: Folder,
     fps: FpsOption = None,
-    picture: Annotated[Path | None, typer.Option(help="Write frames, brightness and clock to this PNG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write frames, brightness and clock, or the seeds, to this PNG.")
+    ] = None,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="Show where units are tried, in a sample of DIR or in a result of process.")
+    ] = False,
+    assignments: Set = None,
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
     from miniscope_core.io import open_recording
     from miniscope_core.plots import save_png
 
+    if seeds:
+        _inspect_seeds(common(context), folder, fps, picture, assignments)
+        return
+    if assignments:
+        raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
     with common(context).progress() as progress:
         recording = open_recording(folder, clock="report", fps=fps, progress=progress)
     out.print(_facts(recording))
@@ -56,6 +72,34 @@ def inspect(
         out.print(f"[red]a strict reader refuses:[/] {escape(problem)}", soft_wrap=True)
     if picture is not None:
         out.print(f"picture: {save_png(recording_figure(recording), picture)}", highlight=False, soft_wrap=True)
+
+
+def _inspect_seeds(
+    shared: Common, folder: Path, fps: float | None, picture: Path | None, assignments: list[str] | None
+) -> None:
+    """Show the seeds of a result, or of a sample of a recording, and what became of them."""
+    from miniscope_core.cli.previewing import look, sampled
+    from miniscope_core.figures import seed_map
+    from miniscope_core.plots import plot_seeds, save_png
+    from miniscope_core.result import RESULT_FILE, load_result
+
+    if (folder / RESULT_FILE).is_file():
+        if assignments:
+            raise ParameterError(f"--set with the result in {folder}: its parameters are fixed. Name the recording.")
+        result, seen = load_result(folder), "the whole recording"
+    else:
+        preview = look(shared, folder, parameters_from("cnmfe", assignments), fps=fps)
+        result, seen = preview.result, sampled(preview)
+    found = seed_map(result)
+    if found is None:
+        raise ResultError(f"No seeds in the result of {folder}: the engine {result.info.method} does not keep them.")
+    fates = Counter(found.fates)
+    facts = {f"in {_FATES[fate]}": f"{fates[fate]}" for fate in _FATES}
+    thresholds = f"correlation above {found.min_corr:g}, peak-to-noise above {found.min_pnr:g}"
+    out.print(pairs_table(f"{folder}", {"frames": seen, "seeds": f"{len(found.fates)}, {thresholds}", **facts}))
+    if picture is not None:
+        figure = plot_seeds(found, title=f"{folder.absolute().name}: {seen}")
+        out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
 
 
 def _facts(recording: "Recording") -> Table:

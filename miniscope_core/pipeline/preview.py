@@ -41,6 +41,8 @@ class Preview:
     seconds: float
     """Wall time of the sample."""
     workers: int
+    joins_s: tuple[float, ...]
+    """Times in the sample at which another run begins, s."""
 
     @property
     def seed_count(self) -> int | None:
@@ -108,7 +110,7 @@ def preview_recording(
     with tempfile.TemporaryDirectory(prefix="miniscope-preview-") as folder:
         result = compute(sample, parameters, Path(folder) / "result", workers, memory_limit_bytes, progress)
         seconds = time.monotonic() - began
-        return Preview(_in_memory(result), recording.frame_count, seconds, workers)
+        return Preview(_in_memory(result), recording.frame_count, seconds, workers, _joins_s(sample))
 
 
 def sample_recording(recording: Recording, frames: int = SAMPLE_FRAMES) -> Recording:
@@ -154,6 +156,13 @@ def _spread(total: int, wanted: int, run: int) -> NDArray[np.int64]:
     places = np.linspace(0, 1, count) if count > 1 else np.array([0.5])
     starts = (places * (total - length)).astype(np.int64)
     return np.concatenate([np.arange(start, start + length) for start in starts])
+
+
+def _joins_s(sample: Recording) -> tuple[float, ...]:
+    if not isinstance(sample.source, FrameSample):
+        return ()
+    jumps = np.flatnonzero(np.diff(sample.source.indices) != 1) + 1
+    return tuple(float(time) for time in sample.timestamps_s[jumps])
 
 
 def _sampled_clock(clock: ClockReport, total: int, kept: int) -> ClockReport:

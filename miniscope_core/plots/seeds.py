@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from miniscope_core.plots.figures import (
     ACCEPTED,
+    GREY,
     INK,
     NORMAL,
     REJECTED,
@@ -27,7 +28,7 @@ from miniscope_core.plots.figures import (
     number,
 )
 from miniscope_core.plots.images import Footprints, draw_contours, draw_image
-from miniscope_core.plots.traces import draw_traces
+from miniscope_core.plots.traces import TIME_LABEL, draw_traces
 
 _MARKS: Final[Mapping[str, tuple[str, str, float]]] = {
     "accepted": ("o", ACCEPTED, 5.0),
@@ -36,6 +37,9 @@ _MARKS: Final[Mapping[str, tuple[str, str, float]]] = {
 }
 """Shape, colour and size of a seed's mark, points; told apart by shape alone."""
 _LEGEND: Final = {"accepted": "an accepted unit", "rejected": "a rejected unit", "no unit": "no unit"}
+_FEW: Final = 150
+"""Seeds from which on their marks get smaller, or they would hide the image."""
+_SMALLEST: Final = 0.5
 _SHADES: Final = 512
 
 
@@ -90,6 +94,7 @@ def plot_preview(
     denoised: ArrayLike | None = None,
     activity: ArrayLike | None = None,
     mask_ids: Sequence[int] | NDArray[Any] | None = None,
+    joins_s: Sequence[float] = (),
     title: str = "",
 ) -> Figure:
     """Draw what parameters find: the images with the seeds, the outlines of the units and some traces.
@@ -108,6 +113,8 @@ def plot_preview(
         (unit,), bool; by default all are.
     mask_ids
         (n,), numbers of the units that the traces are of.
+    joins_s
+        Times at which frames follow each other that did not in the recording, s; marked across the traces.
     title
         Above all of it.
 
@@ -121,10 +128,12 @@ def plot_preview(
     draw_image(field, seed_map.correlation)
     keep = np.ones(footprints.shape[0], bool) if accepted is None else accepted
     draw_contours(field, footprints, seed_map.correlation.shape, accepted=keep, title="On the correlation")
-    kept = int(np.count_nonzero(keep))
-    shown = len(np.asarray(fluorescence))
+    kept, shown = int(np.count_nonzero(keep)), len(np.asarray(fluorescence))
+    courses = figure.add_subplot(grid[1, 1])
+    for join in joins_s:
+        courses.axvline(join, color=GREY, linewidth=0.6, linestyle=(0, (2, 3)), zorder=0)
     draw_traces(
-        figure.add_subplot(grid[1, 1]),
+        courses,
         fluorescence,
         timestamps_s,
         denoised=denoised,
@@ -132,6 +141,8 @@ def plot_preview(
         mask_ids=mask_ids,
         heading=f"{shown:,} of {kept:,} accepted",
     )
+    if len(joins_s):
+        courses.set_xlabel(f"{TIME_LABEL}, runs joined at the dotted lines")
     return figure
 
 
@@ -191,16 +202,17 @@ def draw_seeds(axes: Axes, seeds_px: NDArray[np.int64], fates: Sequence[str]) ->
         (seed,), see :func:`plot_seeds`.
     """
     names = np.asarray(fates, dtype=object)
+    scale = float(np.clip(np.sqrt(_FEW / max(1, len(names))), _SMALLEST, 1.0))
     handles = []
     for fate, (marker, colour, size) in _MARKS.items():
         chosen = seeds_px[names == fate]
-        (drawn,) = axes.plot(chosen[:, 1], chosen[:, 0], marker, color=colour, markersize=size, label=fate)
+        (drawn,) = axes.plot(chosen[:, 1], chosen[:, 0], marker, color=colour, markersize=size * scale, label=fate)
         handles.append(Line2D([], [], marker=marker, linestyle="", color=colour, markersize=size))
         handles[-1].set_label(f"seed in {_LEGEND[fate]} ({len(chosen):,})")
-        for line in (drawn, handles[-1]):
+        for line, part in ((drawn, scale), (handles[-1], 1.0)):
             line.set_markerfacecolor("none")
-            line.set_markeredgewidth(1.2)
-            line.set_path_effects([Stroke(linewidth=2.4, foreground="black"), Normal()])
+            line.set_markeredgewidth(1.2 * part)
+            line.set_path_effects([Stroke(linewidth=2.4 * part, foreground="black"), Normal()])
     return handles
 
 
