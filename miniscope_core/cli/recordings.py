@@ -94,9 +94,10 @@ def _inspect_seeds(
     if found is None:
         raise ResultError(f"No seeds in the result of {folder}: the engine {result.info.method} does not keep them.")
     fates = Counter(found.fates)
-    facts = {f"in {_FATES[fate]}": f"{fates[fate]}" for fate in _FATES}
-    thresholds = f"correlation above {found.min_corr:g}, peak-to-noise above {found.min_pnr:g}"
-    out.print(pairs_table(f"{folder}", {"frames": seen, "seeds": f"{len(found.fates)}, {thresholds}", **facts}))
+    facts = {"frames": seen, "seeds": f"{len(found.fates)}"}
+    facts |= {f"in {_FATES[fate]}": f"{fates[fate]}" for fate in _FATES}
+    facts |= {name: f"{result.parameters[name]:g}" for name in ("min_corr", "min_pnr") if name in result.parameters}
+    out.print(pairs_table(f"{folder}", facts))
     if picture is not None:
         figure = plot_seeds(found, title=f"{folder.absolute().name}: {seen}")
         out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
