@@ -32,14 +32,14 @@ from miniscope_core.plots.traces import TIME_LABEL, draw_traces
 
 _MARKS: Final[Mapping[str, tuple[str, str, float]]] = {
     "accepted": ("o", ACCEPTED, 5.0),
-    "rejected": ("x", REJECTED, 4.5),
-    "no unit": ("v", "white", 4.0),
+    "rejected": ("x", REJECTED, 5.5),
+    "no unit": ("v", "white", 4.5),
 }
 """Shape, colour and size of a seed's mark, points; told apart by shape alone."""
 _LEGEND: Final = {"accepted": "an accepted unit", "rejected": "a rejected unit", "no unit": "no unit"}
 _FEW: Final = 150
 """Seeds from which on their marks get smaller, or they would hide the image."""
-_SMALLEST: Final = 0.5
+_SMALLEST: Final = 0.6
 _SHADES: Final = 512
 
 
@@ -79,7 +79,7 @@ def plot_seeds(seed_map: SeedMap, *, title: str = "") -> Figure:
     -------
     Figure
     """
-    figure, grid = _page(seed_map, 1, title)
+    figure, grid = _page(seed_map, 1, 9.6, title)
     _draw_images(figure, grid, seed_map)
     return figure
 
@@ -122,7 +122,7 @@ def plot_preview(
     -------
     Figure
     """
-    figure, grid = _page(seed_map, 2, title)
+    figure, grid = _page(seed_map, 2, 12.0, title)
     _draw_images(figure, grid, seed_map)
     field = figure.add_subplot(grid[1, 0])
     draw_image(field, seed_map.correlation)
@@ -146,10 +146,10 @@ def plot_preview(
     return figure
 
 
-def _page(seed_map: SeedMap, rows: int, title: str) -> tuple[Figure, GridSpec]:
+def _page(seed_map: SeedMap, rows: int, width_in: float, title: str) -> tuple[Figure, GridSpec]:
     height, width = seed_map.correlation.shape
-    row_in = float(np.clip(5.3 * height / width, 2.4, 6.8)) + 0.4
-    figure = new_figure(12.0, rows * row_in + (0.4 if title else 0.1))
+    row_in = float(np.clip((width_in / 2 - 0.8) * height / width, 2.0, 6.8)) + 0.5
+    figure = new_figure(width_in, rows * row_in + 0.35)
     if title:
         figure.suptitle(title, fontsize=TITLE + 1, color=INK, x=0.01, ha="left")
     return figure, figure.add_gridspec(rows, 2)
@@ -211,8 +211,8 @@ def draw_seeds(axes: Axes, seeds_px: NDArray[np.int64], fates: Sequence[str]) ->
         handles[-1].set_label(f"seed in {_LEGEND[fate]} ({len(chosen):,})")
         for line, part in ((drawn, scale), (handles[-1], 1.0)):
             line.set_markerfacecolor("none")
-            line.set_markeredgewidth(1.2 * part)
-            line.set_path_effects([Stroke(linewidth=2.4 * part, foreground="black"), Normal()])
+            line.set_markeredgewidth(1.5 * part)
+            line.set_path_effects([Stroke(linewidth=2.7 * part, foreground="black"), Normal()])
     return handles
 
 
@@ -220,5 +220,5 @@ def _grey_then_colour(part: float) -> ListedColormap:
     """Return a colour map that is grey in its lower part (0 to 1) and in colour above."""
     greys = round(_SHADES * min(max(part, 0.0), 1.0))
     below = colormaps["gray"](np.linspace(0.05, 0.6, greys))
-    above = colormaps["viridis"](np.linspace(0.15, 1.0, max(1, _SHADES - greys)))
+    above = colormaps["magma"](np.linspace(0.25, 0.78, max(1, _SHADES - greys)))
     return ListedColormap(np.concatenate([below, above]))

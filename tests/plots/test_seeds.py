@@ -99,6 +99,17 @@ def test_preview_shows_outlines_and_traces_and_marks_the_joins() -> None:
     assert figure.get_suptitle() == "session: 100 of 900 frames"
 
 
+@pytest.mark.parametrize("shape", [(160, 40), (40, 160), (40, 40)])
+def test_fields_of_any_proportion_fit_on_the_page(shape: tuple[int, int]) -> None:
+    image = RNG.random(shape)
+    field = SeedMap(image, image, SEEDS % 40, FATES, 0.5, 0.5)
+    # Drawing warns, which is an error here, where the layout finds no room.
+    plot_seeds(field).canvas.draw()
+    figure = plot_preview(field, np.zeros((0, *shape)), np.empty((0, 100)), np.arange(100) / 20, title="session")
+    figure.canvas.draw()
+    assert all(axes.get_position().width > 0.05 for axes in images(figure)[:3])
+
+
 def test_preview_without_units_draws() -> None:
     none = np.empty((0, 100))
     plot_preview(seed_map(), np.zeros((0, *SHAPE)), none, np.arange(100) / 20).canvas.draw()
