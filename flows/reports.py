@@ -156,7 +156,7 @@ def _about(workspace: Workspace, key: TaskKey, result: ProcessingResult) -> list
     recording = workspace.fetch1("Recording", key.recording) | workspace.fetch1("RecordingInfo", key.recording)
     row = workspace.fetch1("Processing", key)
     # As the engine resolved them: a cell diameter in µm is one in px here.
-    used = {name: value for name, value in result.parameters.items() if name != "method" and value is not None}
+    used = {name: value for name, value in result.parameters.items() if name != "method"}
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in row["timings"].items())
     return [
         clock_section(recording),

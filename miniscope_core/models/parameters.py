@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.config import JsonDict
 
 from miniscope_core.errors import ParameterError
@@ -28,6 +28,11 @@ class EngineParameters(BaseModel):
     """What every engine's parameters have in common: immutable, complete, no unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_has_no_value(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Dump only what has a value: sets of a version that did not know a parameter yet keep their hashes."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class CnmfeParameters(EngineParameters):

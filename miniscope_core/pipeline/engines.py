@@ -85,16 +85,17 @@ def describe_parameters(method: str) -> list[dict[str, str]]:
     """
     engine_for(method)
     parameters = _ADAPTER.validate_python({"method": method})
-    schema = type(parameters).model_json_schema()["properties"]
+    schema, defaults = type(parameters).model_json_schema()["properties"], parameters.model_dump()
     return [
         {
             "name": name,
-            "default": "–" if default is None else f"{default}",
-            "bounds": _bounds(schema[name]),
-            "meaning": str(schema[name]["description"]).removeprefix("Expert: "),
-            "group": schema[name].get("group", "everyday"),
+            "default": f"{defaults.get(name, '–')}",
+            "bounds": _bounds(field),
+            "meaning": field["description"].removeprefix("Expert: "),
+            "group": field.get("group", "everyday"),
         }
-        for name, default in parameters.model_dump(exclude={"method"}).items()
+        for name, field in schema.items()
+        if name != "method"
     ]
 
 

@@ -124,12 +124,8 @@ def add_parameter_set(
 
 
 def add_parameters(archive: Archive, parameters: Parameters, description: str = "") -> int:
-    """Record typed parameters as a set, once, and return its number: see :func:`add_parameter_set`.
-
-    Parameters without a value are left out, so that one that comes with a later version leaves older sets' hashes.
-    """
-    params = parameters.model_dump(exclude={"method"}, exclude_none=True)
-    return add_parameter_set(archive, parameters.method, params, description)
+    """Record typed parameters as a set, once, and return its number: see :func:`add_parameter_set`."""
+    return add_parameter_set(archive, parameters.method, parameters.model_dump(exclude={"method"}), description)
 
 
 def choose_parameter_set(archive: Archive, parameters: Parameters | None, paramset_id: int | None) -> int:

@@ -17,7 +17,7 @@ def test_without_any_diameter_cells_are_thirteen_pixels_wide() -> None:
 
 def test_diameter_in_micrometres_leaves_pixels_open_until_it_is_resolved() -> None:
     parameters = CnmfeParameters(cell_diameter_um=15)
-    assert parameters.model_dump()["cell_diameter_px"] is None
+    assert "cell_diameter_px" not in parameters.model_dump()
     with pytest.raises(ParameterError, match="Resolve the parameters"):
         _ = parameters.cell_diameter_px
 
