@@ -19,12 +19,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.logs import forward_logs
 from flows.markdown import artifact_key, bullets, escaped, facts, picture, table
 from flows.retries import RETRY_TRANSIENT
-from miniscope_core.figures import recording_figure
+from miniscope_core.figures import recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
 from miniscope_core.pipeline.files import find_below_roots
 from miniscope_core.plots import (
     plot_contours,
+    plot_seeds,
     plot_shifts,
     plot_summary_images,
     plot_traces,
@@ -38,6 +39,10 @@ from miniscope_core.workspace import Workspace
 _LIMIT: Final = timedelta(hours=1).total_seconds()
 _TRACES: Final = 16
 _FILES: Final = 20
+_SEEDS: Final = (
+    "A cell is found where both images are above their thresholds, in colour. Where one is grey, lower its threshold "
+    "(min_corr, min_pnr); a seed in a rejected unit was found, and judged by the unit's quality."
+)
 # The page of a run is narrow: eight columns fit with names as short as these.
 _COLUMNS: Final = {
     "mask_id": "mask_id",
@@ -88,7 +93,7 @@ def report_processing(task_key: str) -> None:
             f"# Result {escaped(key)}",
             f"**{int(result.accepted.sum())} of {result.unit_count} units** pass the engine's own criteria.",
             *_result_sections(result, result.accepted, workspace.timestamps_s(key.recording)),
-            *_about(workspace, key),
+            *_about(workspace, key, result),
         ]
         units = _units_of_result(result)
     _show("result", key, parts)
@@ -109,12 +114,13 @@ def report_curation(curation_key: str) -> None:
         masks = workspace.masks(key).sort_values("mask_id")
         accepted = masks["accepted"].to_numpy(bool)
         curator = workspace.fetch1("Curation", key)["curator"]
+        result = workspace.result(key)
         parts = [
             f"# Cells of {escaped(key.task.recording)}",
             f"**{int(accepted.sum())} of {len(accepted)} units accepted** by {escaped(curator)}. "
             f"Their key is {escaped(key)}: `Workspace().masks(key)`, `Workspace().fluorescence(key, mask_id)`.",
-            *_result_sections(workspace.result(key), accepted, workspace.timestamps_s(key.task.recording)),
-            *_about(workspace, key.task),
+            *_result_sections(result, accepted, workspace.timestamps_s(key.task.recording)),
+            *_about(workspace, key.task, result),
         ]
     _show("cells", key, parts)
     _show_units(key, masks[list(_COLUMNS)], f"curated by {curator}")
@@ -145,11 +151,12 @@ def _cell(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _about(workspace: Workspace, key: TaskKey) -> list[str]:
+def _about(workspace: Workspace, key: TaskKey, result: ProcessingResult) -> list[str]:
     """Return what a result was computed from and how."""
     recording = workspace.fetch1("Recording", key.recording) | workspace.fetch1("RecordingInfo", key.recording)
     row = workspace.fetch1("Processing", key)
-    params = workspace.table("ProcessingParamSet", paramset_id=key.paramset_id).iloc[0]["params"]
+    # As the engine resolved them: a cell diameter in µm is one in px here.
+    used = {name: value for name, value in result.parameters.items() if name != "method"}
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in row["timings"].items())
     return [
         clock_section(recording),
@@ -166,7 +173,7 @@ def _about(workspace: Workspace, key: TaskKey) -> list[str]:
                 "Notes": "; ".join(row["notes"]),
             }
         ),
-        table(("Parameter", "Value"), params.items()),
+        table(("Parameter", "Value"), used.items()),
     ]
 
 
@@ -184,13 +191,18 @@ def _result_sections(result: ProcessingResult, accepted: NDArray[np.bool_], time
         title=f"Best of {int(accepted.sum())} accepted",
     )
     contours = plot_contours(images[behind], result.footprints, accepted=accepted, title=f"Units on {behind}")
+    found = seed_map(result, accepted)
+    seeds = None if found is None else png_bytes(plot_seeds(found))
+    # Seeds are drawn on the images that they are chosen by; no need to show those twice.
+    shown = images if seeds is None else {name: images[name] for name in images.keys() - {"correlation", "pnr"}}
     shifts = plot_shifts(result.shifts_px, times, outlier_frames=result.optional("outlier_frames"))
     return [
         picture("Outlines of the units", png_bytes(contours)),
         "## Traces",
         picture("Traces of accepted units", png_bytes(traces)),
+        *([] if seeds is None else ["## Seeds", _SEEDS, picture("Seeds on the images they are chosen by", seeds)]),
         "## Summary images",
-        picture("Summary images", png_bytes(plot_summary_images(images))),
+        picture("Summary images", png_bytes(plot_summary_images(shown))),
         "## Motion",
         picture("Shifts applied to the frames", png_bytes(shifts)),
     ]

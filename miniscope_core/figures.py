@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from miniscope_core import plots
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import CurationKey, as_key
+from miniscope_core.quality.seeds import seed_fates
 from miniscope_core.result import ProcessingResult
 from miniscope_core.workspace import Workspace
 
 _TRACES: Final = 20
+_PREVIEWED: Final = 12
 _SAMPLED_FRAMES: Final = 60
 
 
@@ -99,6 +101,9 @@ def curation_figures(
         ),
         "shifts": plots.plot_shifts(result.shifts_px, times, outlier_frames=outliers),
     }
+    found = seed_map(result, masks.sort_values("mask_id")["accepted"].to_numpy(bool))
+    if found is not None:
+        figures["seeds"] = plots.plot_seeds(found)
     for mask_id in mask_ids or best[:1].tolist():
         figures[f"mask_{mask_id:04d}"] = mask_figure(workspace, key, int(mask_id))
     return figures
@@ -124,6 +129,75 @@ def overview_figure(workspace: Workspace, curation: CurationKey | str) -> Figure
         r_value=masks["r_value"].to_numpy(float),
         mask_ids=masks["mask_id"].to_numpy(int),
         title=str(key),
+    )
+
+
+def seed_map(result: ProcessingResult, accepted: NDArray[np.bool_] | None = None) -> plots.SeedMap | None:
+    """Return what :func:`miniscope_core.plots.plot_seeds` draws, or None for an engine that keeps no such images.
+
+    Parameters
+    ----------
+    result
+        Of any engine.
+    accepted
+        (unit,), a curation's decision; by default the engine's own.
+    """
+    images, seeds = result.images, result.optional("seeds_px")
+    if seeds is None or not {"correlation", "pnr"} <= images.keys():
+        return None
+    keep = result.accepted if accepted is None else accepted
+    return plots.SeedMap(
+        images["correlation"],
+        images["pnr"],
+        seeds,
+        seed_fates(result.footprints, keep, seeds, result.shape),
+        result.parameters.get("min_corr"),
+        result.parameters.get("min_pnr"),
+    )
+
+
+def result_figure(result: ProcessingResult, *, joins_s: Sequence[float] = (), title: str = "") -> Figure:
+    """Draw a result that is in no database: seeds, outlines and the accepted traces of the highest SNR.
+
+    Parameters
+    ----------
+    result
+        Of any engine; of one without seeds, outlines, traces, quality and motion are drawn.
+    joins_s
+        Times at which frames follow each other that did not in the recording, s.
+    title
+        Above all of it.
+    """
+    units = np.flatnonzero(result.accepted)
+    snr = result.optional("snr")
+    if snr is not None:
+        units = units[np.argsort(-np.nan_to_num(snr[units], nan=-np.inf), kind="stable")]
+    best = units[:_PREVIEWED].astype(np.int64)
+    found = seed_map(result)
+    if found is None:
+        image = result.images.get("correlation", result.images["average"])
+        return plots.plot_overview(
+            image,
+            result.footprints,
+            _rows(result, "fluorescence", best),
+            _times(result),
+            trace_units=best,
+            accepted=result.accepted,
+            shifts_px=result.shifts_px,
+            snr=snr,
+            title=title,
+        )
+    return plots.plot_preview(
+        found,
+        result.footprints,
+        _rows(result, "fluorescence", best),
+        _times(result),
+        accepted=result.accepted,
+        denoised=_rows(result, "traces", best),
+        activity=_rows(result, "activity", best),
+        mask_ids=best,
+        joins_s=joins_s,
+        title=title,
     )
 
 
@@ -157,3 +231,8 @@ def _rows(result: ProcessingResult, name: str, ids: NDArray[np.int64]) -> NDArra
     # Storage order is what a sharded array reads fast; the order asked for is restored after.
     order = np.argsort(ids)
     return np.asarray(result.array(name).oindex[ids[order], :])[np.argsort(order)]
+
+
+def _times(result: ProcessingResult) -> NDArray[np.float64]:
+    times = result.optional("timestamps_s")
+    return np.arange(result.frame_count) / result.fps if times is None else times

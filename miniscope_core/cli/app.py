@@ -18,6 +18,7 @@ from miniscope_core.settings import Settings
 _COMMANDS = (
     "demo",
     "inspect",
+    "preview",
     "run",
     "status",
     "plot",

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -100,6 +100,17 @@ def print_frame(frame: "pd.DataFrame", title: str = "", columns: Sequence[str] |
     # Keys are there to be copied: a terminal that is too narrow wraps the line, the table cuts nothing.
     needed = Measurement.get(out, out.options.update(max_width=_WIDEST), table).maximum
     Console(width=max(out.width, needed)).print(table)
+
+
+def pairs_table(title: str, values: Mapping[str, Any]) -> Table:
+    """Return a table of names and values with a title; without those that are empty."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        if value not in (None, ""):
+            table.add_row(name, escape(str(value)))
+    return table
 
 
 def _cell(value: Any) -> str:

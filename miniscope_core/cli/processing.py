@@ -1,21 +1,21 @@
 """Commands that compute: ``run``, ``process``, ``curate`` and ``demo``."""
 
 import contextlib
-import json
 import os
 import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from miniscope_core.cli.app import Common, app, common, use_home
-from miniscope_core.cli.console import err, out, print_frame
+from miniscope_core.cli.console import err, out
 from miniscope_core.cli.interrupts import ends_on_interrupt
+from miniscope_core.cli.parameters import Method, Set, parameters_from
 from miniscope_core.cli.recordings import (
     ClockOption,
     Folder,
@@ -34,33 +34,7 @@ from miniscope_core.pipeline.requests import IngestOptions
 if TYPE_CHECKING:
     from miniscope_core.models.parameters import Parameters
 
-Method = Annotated[str, typer.Option(help="Engine: cnmfe is built in.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An engine parameter; may be repeated.")
-]
 Paramset = Annotated[int | None, typer.Option(min=0, help="Number of a recorded parameter set, instead of --set.")]
-
-
-def parameters_from(method: str, assignments: list[str] | None) -> "Parameters":
-    """Make typed parameters from ``NAME=VALUE`` texts; values are read as JSON where they are.
-
-    Raises
-    ------
-    ParameterError
-        When a text is no assignment, or a name or value is refused.
-    """
-    from miniscope_core.pipeline.engines import validate_parameters
-
-    values: dict[str, Any] = {}
-    for assignment in assignments or []:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise ParameterError(f"--set {assignment}: expected NAME=VALUE, e.g. --set cell_diameter_px=12.")
-        try:
-            values[name.strip()] = json.loads(text)
-        except json.JSONDecodeError:
-            values[name.strip()] = text
-    return validate_parameters(method, values)
 
 
 @contextlib.contextmanager
@@ -158,16 +132,6 @@ def _summary(shared: Common, key: str, started: datetime) -> str:
         f"{known}[bold green]{accepted} cells[/] accepted of {len(masks)} units in {escape(key)} "
         f"({result['method']}, {seconds:.0f} s, peak {result['peak_memory_bytes'] / 2**20:.0f} MiB)"
     )
-
-
-@app.command()
-def parameters(method: Method = "cnmfe") -> None:
-    """List the parameters of an engine: name, default, bounds and meaning."""
-    import pandas as pd
-
-    from miniscope_core.pipeline.engines import describe_parameters
-
-    print_frame(pd.DataFrame(describe_parameters(method)))
 
 
 @app.command()

@@ -1,16 +1,18 @@
 """Commands about recordings: ``inspect`` and ``ingest``."""
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from miniscope_core.cli.app import app, common
-from miniscope_core.cli.console import out
-from miniscope_core.errors import ParameterError
+from miniscope_core.cli.app import Common, app, common
+from miniscope_core.cli.console import out, pairs_table
+from miniscope_core.cli.parameters import Set, parameters_from
+from miniscope_core.errors import ParameterError, ResultError
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 
 if TYPE_CHECKING:
@@ -34,18 +36,32 @@ ProjectOption = Annotated[str | None, typer.Option(help="Project the session bel
 NotesOption = Annotated[str, typer.Option(help="Remark on the recording.")]
 
 
+_FATES: Final = {"accepted": "accepted units", "rejected": "rejected units", "no unit": "no unit"}
+
+
 @app.command()
 def inspect(
     context: typer.Context,
     folder: Folder,
     fps: FpsOption = None,
-    picture: Annotated[Path | None, typer.Option(help="Write frames, brightness and clock to this PNG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write frames, brightness and clock, or the seeds, to this PNG.")
+    ] = None,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="Show where units are tried, in a sample of DIR or in a result of process.")
+    ] = False,
+    assignments: Set = None,
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
     from miniscope_core.io import open_recording
     from miniscope_core.plots import save_png
 
+    if seeds:
+        _inspect_seeds(common(context), folder, fps, picture, assignments)
+        return
+    if assignments:
+        raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
     with common(context).progress() as progress:
         recording = open_recording(folder, clock="report", fps=fps, progress=progress)
     out.print(_facts(recording))
@@ -58,10 +74,39 @@ def inspect(
         out.print(f"picture: {save_png(recording_figure(recording), picture)}", highlight=False, soft_wrap=True)
 
 
+def _inspect_seeds(
+    shared: Common, folder: Path, fps: float | None, picture: Path | None, assignments: list[str] | None
+) -> None:
+    """Show the seeds of a result, or of a sample of a recording, and what became of them."""
+    from miniscope_core.cli.previewing import look, sampled
+    from miniscope_core.figures import seed_map
+    from miniscope_core.plots import plot_seeds, save_png
+    from miniscope_core.result import RESULT_FILE, load_result
+
+    if (folder / RESULT_FILE).is_file():
+        if assignments:
+            raise ParameterError(f"--set with the result in {folder}: its parameters are fixed. Name the recording.")
+        result, seen = load_result(folder), "the whole recording"
+    else:
+        preview = look(shared, folder, parameters_from("cnmfe", assignments), fps=fps)
+        result, seen = preview.result, sampled(preview)
+    found = seed_map(result)
+    if found is None:
+        raise ResultError(f"No seeds in the result of {folder}: the engine {result.info.method} does not keep them.")
+    fates = Counter(found.fates)
+    facts = {"frames": seen, "seeds": f"{len(found.fates)}"}
+    facts |= {f"in {_FATES[fate]}": f"{fates[fate]}" for fate in _FATES}
+    facts |= {name: f"{result.parameters[name]:g}" for name in ("min_corr", "min_pnr") if name in result.parameters}
+    out.print(pairs_table(f"{folder}", facts))
+    if picture is not None:
+        figure = plot_seeds(found, title=f"{folder.absolute().name}: {seen}")
+        out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
+
+
 def _facts(recording: "Recording") -> Table:
     meta = recording.metadata
     height, width = recording.shape
-    return _pairs(
+    return pairs_table(
         f"{recording.directory}",
         {
             "read as": f"{meta.acquisition_software} ({recording.evidence})",
@@ -85,7 +130,7 @@ def _facts(recording: "Recording") -> Table:
 
 def _clock(recording: "Recording") -> Table:
     clock = recording.clock
-    return _pairs(
+    return pairs_table(
         f"Frame clock: {clock.source}",
         {
             "rows, frames, used": f"{clock.rows:,}, {clock.frames:,}, {clock.used:,}",
@@ -101,16 +146,6 @@ def _clock(recording: "Recording") -> Table:
 
 def _or_dash(value: Any) -> str:
     return "–" if value is None else f"{value:g}"
-
-
-def _pairs(title: str, values: dict[str, Any]) -> Table:
-    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in values.items():
-        if value not in (None, ""):
-            table.add_row(name, escape(str(value)))
-    return table
 
 
 @app.command()

@@ -73,7 +73,7 @@ class MiniscopeDaqV3:
                 "To go on without it pass fps= (--fps)."
             )
         table = read_clock_table(clock_file) if clock_file and options.fps is None else None
-        video = open_video(folder, paths, options.frame_counts, options.workers, options.progress, empty_last=True)
+        video = open_video(folder, paths, options, empty_last=True)
         frame_count = sum(file.frame_count for file in video.files)
         if table is None:
             clock = given_clock(options.fps or 0.0, frame_count, None, clock_file.name if clock_file else None)

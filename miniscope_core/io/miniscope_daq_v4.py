@@ -130,7 +130,7 @@ class MiniscopeDaqV4:
                 "To go on without it pass fps= (--fps)."
             )
         rows = read_clock(clock_file) if clock_file and options.fps is None else None
-        video = open_video(folder, paths, options.frame_counts, options.workers, options.progress)
+        video = open_video(folder, paths, options)
         frames_per_file = _frames_per_file(facts)
         nominal_fps = _nominal_fps(facts)
         clock = _clock(folder, rows, clock_file, video, options, nominal_fps, frames_per_file)

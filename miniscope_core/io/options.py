@@ -19,6 +19,7 @@ class ReadOptions:
     frame_counts: Mapping[str, int] | None = None
     progress: Progress = silent
     workers: int = 1
+    trust_containers: bool = False
 
 
 class Reader(Protocol):

@@ -29,6 +29,7 @@ def open_recording(
     frame_counts: Mapping[str, int] | None = None,
     progress: Progress = silent,
     workers: int | None = None,
+    trust_containers: bool = False,
 ) -> Recording:
     """Open the recording in a folder: frames on demand, frame clock, metadata.
 
@@ -49,6 +50,9 @@ def open_recording(
         Told ``"decoding"`` in frames while they are counted.
     workers
         Files decoded at the same time; default one per processor.
+    trust_containers
+        Take the frame counts that the containers claim, for a quick look at a long recording: frames that do not
+        decode are then missed only where they are read.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def open_recording(
     folder = find_recording(path)
     reader, _ = _reader_of(folder) or _refuse(folder)
     count = workers if workers is not None else min(_MAX_WORKERS, os.cpu_count() or 1)
-    return reader.read(folder, ReadOptions(clock, fps, frame_counts, progress, max(1, count)))
+    return reader.read(folder, ReadOptions(clock, fps, frame_counts, progress, max(1, count), trust_containers))
 
 
 def find_recording(path: str | os.PathLike[str]) -> Path:

@@ -121,6 +121,12 @@ class Recording:
         return self.clock.measured_fps
 
     @property
+    def pixel_size_um(self) -> float | None:
+        """Width of a pixel in the tissue, µm, from the metadata's size of the field; None where it is not told."""
+        width = self.metadata.um_width
+        return None if width is None else width / self.shape[1]
+
+    @property
     def duration_s(self) -> float:
         """From the first frame to the end of the last, seconds."""
         return float(self.timestamps_s[-1] - self.timestamps_s[0]) + 1 / self.fps

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from miniscope_core.errors import VideoError
 from miniscope_core.io.avi import complete_frames, cut_short, never_closed
 from miniscope_core.io.decoding import LOSSY, Cursor, VideoFacts, probe
+from miniscope_core.io.options import ReadOptions
 from miniscope_core.io.recording import VideoFile
 from miniscope_core.progress import Progress, silent
 
 _SEEK_GAIN: Final = 32
 """Frames to skip from which a seek is cheaper than decoding on: OpenCV itself starts 16 frames or more before."""
 _IDLE_CURSORS: Final = 4
+_DECODE: Final = ReadOptions()
 
 
 # -- counting -------------------------------------------------------------------------------------------
@@ -224,9 +226,7 @@ class Video:
 def open_video(
     folder: Path,
     paths: Sequence[Path],
-    known_counts: Mapping[str, int] | None = None,
-    workers: int = 1,
-    progress: Progress = silent,
+    options: ReadOptions = _DECODE,
     empty_last: bool = False,
 ) -> Video:
     """Check the files of a recording against each other and count their frames.
@@ -237,12 +237,8 @@ def open_video(
         The recording folder.
     paths
         Its video files, in order.
-    known_counts
-        Frames per file, by path relative to the folder, where they were counted before; spares the decoding.
-    workers
-        Files decoded at the same time.
-    progress
-        Told ``"decoding"`` in frames.
+    options
+        How frames are counted: known from before, claimed by the containers, or by decoding with some workers.
     empty_last
         Whether the last file may hold no frame (Miniscope-DAQ V3 opens the next file ahead).
 
@@ -251,13 +247,13 @@ def open_video(
     VideoError
         When a file is missing, empty, unreadable, or of another size or type than the first.
     """
-    known = dict(known_counts or {})
+    known = dict(options.frame_counts or {})
     names = [path.relative_to(folder).as_posix() for path in paths]
     for name in known.keys() - set(names):
         raise VideoError(f"Video {name} missing in {folder}: it was there before. Is the copy complete?")
     facts = [probe(path) for path in paths]
     _refuse_differences(paths, facts)
-    counts = _counts(paths, names, facts, known, workers, progress)
+    counts = _counts(paths, names, facts, options)
     cuts = {path: problem for path in paths if (problem := cut_short(path))}
     # Some decoders make a frame of the beginning of one.
     counts = [
@@ -296,15 +292,16 @@ def _counts(
     paths: Sequence[Path],
     names: Sequence[str],
     facts: Sequence[VideoFacts],
-    known: Mapping[str, int],
-    workers: int,
-    progress: Progress,
+    options: ReadOptions,
 ) -> list[int]:
-    unknown = [index for index, name in enumerate(names) if name not in known]
-    counts = [known.get(name, 0) for name in names]
+    known = options.frame_counts or {}
+    counts = [known.get(name, one.claimed) for name, one in zip(names, facts, strict=True)]
+    # An acquisition program that ended before it closed a file leaves a claim of none.
+    trusted = [options.trust_containers and one.claimed > 0 for one in facts]
+    unknown = [index for index, name in enumerate(names) if name not in known and not trusted[index]]
     if unknown:
-        claimed = [facts[index].claimed for index in unknown]
-        decoded = count_frames([paths[index] for index in unknown], claimed, workers, progress)
+        claimed = [counts[index] for index in unknown]
+        decoded = count_frames([paths[index] for index in unknown], claimed, options.workers, options.progress)
         for index, count in zip(unknown, decoded, strict=True):
             counts[index] = count
     return counts

@@ -52,11 +52,21 @@ def validate_parameters(method: str, values: Mapping[str, Any]) -> Parameters:
 
 
 def _problem(method: str, error: dict[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":  # of several parameters together: it says itself which, and what it got
+        return message
     name = str(error["loc"][-1])
     if error["type"] != "extra_forbidden":
-        return f"{name}: got {error['input']!r}, {error['msg']}"
-    near = difflib.get_close_matches(name, [row["name"] for row in describe_parameters(method)], n=1)
-    return f"there is no {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
+        return f"{name}: got {error['input']!r}, {message}"
+    names = [row["name"] for row in describe_parameters(method)]
+    near = set(difflib.get_close_matches(name, names))
+    # Of names that are as near, the one that is listed first.
+    nearest = max(
+        (one for one in names if one in near),
+        key=lambda one: difflib.SequenceMatcher(None, one, name).ratio(),
+        default=None,
+    )
+    return f"there is no {name!r}" + (f", did you mean {nearest!r}?" if nearest else "")
 
 
 def describe_parameters(method: str) -> list[dict[str, str]]:
@@ -65,7 +75,8 @@ def describe_parameters(method: str) -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        ``name``, ``default``, ``bounds`` and ``meaning`` of each, in the order of their declaration.
+        ``name``, ``default``, ``bounds``, ``meaning`` and ``group`` (everyday or expert) of each, in the order of
+        their declaration.
 
     Raises
     ------
@@ -73,16 +84,23 @@ def describe_parameters(method: str) -> list[dict[str, str]]:
         When no engine computes the method.
     """
     engine_for(method)
-    model = type(_ADAPTER.validate_python({"method": method}))
-    schema = model.model_json_schema()["properties"]
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    parameters = _ADAPTER.validate_python({"method": method})
+    schema, defaults = type(parameters).model_json_schema()["properties"], parameters.model_dump()
     return [
         {
             "name": name,
-            "default": str(field.default),
-            "bounds": ", ".join(f"{sign} {schema[name][key]:g}" for key, sign in signs.items() if key in schema[name]),
-            "meaning": field.description or "",
+            "default": f"{defaults.get(name, '–')}",
+            "bounds": _bounds(field),
+            "meaning": field["description"].removeprefix("Expert: "),
+            "group": field.get("group", "everyday"),
         }
-        for name, field in model.model_fields.items()
+        for name, field in schema.items()
         if name != "method"
     ]
+
+
+def _bounds(field: dict[str, Any]) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    # One that may be left out has its bounds in the first of its alternatives.
+    limits = {**field, **field.get("anyOf", [{}])[0]}
+    return ", ".join(f"{sign} {limits[key]:g}" for key, sign in signs.items() if key in limits)

@@ -7,14 +7,18 @@ from miniscope_core.plots.figures import png_bytes, save_png
 from miniscope_core.plots.images import plot_average_image, plot_contours, plot_summary_images
 from miniscope_core.plots.overview import plot_overview
 from miniscope_core.plots.recordings import plot_recording, plot_shifts
+from miniscope_core.plots.seeds import SeedMap, plot_preview, plot_seeds
 from miniscope_core.plots.traces import plot_mask_activity, plot_traces
 
 __all__ = [
+    "SeedMap",
     "plot_average_image",
     "plot_contours",
     "plot_mask_activity",
     "plot_overview",
+    "plot_preview",
     "plot_recording",
+    "plot_seeds",
     "plot_shifts",
     "plot_summary_images",
     "plot_traces",

@@ -156,7 +156,7 @@ def test_status_and_plot_show_a_processed_recording(
     plotted = miniscope("plot", "--output", tmp_path / "pictures", "--min-npix", 5)
     assert plotted.status == 0, plotted.err
     names = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert {"overview.png", "average_image.png", "contours.png", "traces.png", "shifts.png"} <= names
+    assert {"overview.png", "average_image.png", "contours.png", "traces.png", "shifts.png", "seeds.png"} <= names
     assert len(plotted.out.splitlines()) == len(names)
 
 

@@ -107,6 +107,15 @@ class ReaderContract:
         assert told == []
         assert again.files == recording.files
 
+    def test_trusting_the_containers_spares_the_decoding_and_reads_the_same(
+        self, folder: Path, recording: Recording
+    ) -> None:
+        told: list[tuple[str, int, int]] = []
+        quick = open_recording(folder, trust_containers=True, progress=lambda *call: told.append(call))
+        assert told == []
+        assert quick.files == recording.files
+        np.testing.assert_array_equal(quick.frames(3, 20, 4), recording.frames(3, 20, 4))
+
     def test_counting_tells_its_progress_to_the_end(self, folder: Path) -> None:
         told: list[tuple[str, int, int]] = []
         open_recording(folder, workers=2, progress=lambda *call: told.append(call))

@@ -43,15 +43,26 @@ def test_models_are_drawn_as_fields_not_as_json(flow: Any) -> None:
 
 def test_bounds_are_part_of_the_form() -> None:
     fields = schema(run_pipeline)["definitions"]["CnmfeParameters"]["properties"]
-    assert (fields["cell_diameter_px"]["minimum"], fields["cell_diameter_px"]["maximum"]) == (4, 100)
+    diameter, nothing = fields["cell_diameter_px"]["anyOf"]
+    assert (diameter["minimum"], diameter["maximum"], nothing["type"]) == (4, 100, "null")
+    assert (fields["min_corr"]["exclusiveMinimum"], fields["min_corr"]["exclusiveMaximum"]) == (0, 1)
     assert schema(run_pipeline)["properties"]["paramset_id"]["anyOf"][0]["minimum"] == 0
     assert schema(run_pipeline)["required"] == ["recording_dir"]
+
+
+def test_expert_parameters_say_so_and_come_last() -> None:
+    fields = schema(run_pipeline)["definitions"]["CnmfeParameters"]["properties"]
+    expert = [field["description"].startswith("Expert: ") for field in fields.values() if "description" in field]
+    assert 0 < sum(expert) < len(expert)
+    assert expert == sorted(expert)
+    assert schema(run_pipeline)["properties"]["parameters"]["default"]["cell_diameter_px"] == 13
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"parameters": {"method": "cnmfe", "cell_diameter_px": 1}},
+        {"parameters": {"method": "cnmfe", "cell_diameter_px": 10, "cell_diameter_um": 15}},
         {"parameters": {"method": "cnmfe", "cell_diametre_px": 10}},
         {"parameters": {"method": "magic"}},
         {"options": {"clock": "whatever"}},

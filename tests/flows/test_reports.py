@@ -52,9 +52,10 @@ def test_recording_is_reported_with_its_facts_and_frames(piped: Piped) -> None:
     assert len(text) < HALF_A_MEGABYTE
 
 
-def test_cells_are_reported_with_four_pictures_and_what_made_them(piped: Piped) -> None:
+def test_cells_are_reported_with_five_pictures_and_what_made_them(piped: Piped) -> None:
     text = shown("cells", piped.key, piped.run_id).data
-    assert len(pictures(text)) == 4
+    assert len(pictures(text)) == 5
+    assert text.index("## Traces") < text.index("## Seeds") < text.index("## Summary images")
     assert re.search(r"\*\*\d+ of \d+ units accepted\*\* by accept_engine", text)
     for fact in ("| cell_diameter_px | 8.0 |", "| Parameter set | 0 |", "| Frames | 200 |", "MiB"):
         assert fact in text, fact

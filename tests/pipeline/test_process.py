@@ -65,6 +65,17 @@ def task_row(archive: Archive) -> dict[str, Any]:
 
 
 # -- parameter sets ---------------------------------------------------------------------------------------------
+def test_parameters_without_a_value_are_no_part_of_a_set(lite: Archive) -> None:
+    """So that sets of a version that did not know them keep their hashes."""
+    add_parameters(lite, CnmfeParameters())
+    add_parameters(lite, CnmfeParameters(cell_diameter_um=15))
+    in_px, in_um = (row["params"] for row in rows(lite, m.ProcessingParamSet))
+    assert in_px["cell_diameter_px"] == 13
+    assert not {"cell_diameter_um", "pixel_size_um"} & in_px.keys()
+    assert in_um["cell_diameter_um"] == 15
+    assert not {"cell_diameter_px", "pixel_size_um"} & in_um.keys()
+
+
 def test_parameter_set_is_recorded_once_with_its_hash_and_exact_values(archive: Archive) -> None:
     params = {"gSig": (3, 3), "K": None, "min_corr": 0.8, "tsub": 2}
     assert add_parameter_set(archive, "caiman", params, "as published") == 0

@@ -22,6 +22,7 @@ from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr, shapes
 from miniscope_core.engines.cnmfe.traces import blocks, extract
 from miniscope_core.engines.measure import Measure
+from miniscope_core.engines.resolve import resolve
 from miniscope_core.errors import EngineError, MiniscopeError
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
@@ -57,7 +58,10 @@ class CnmfeEngine:
         ------
         EngineError
             When the recording is too short or too small for the cell diameter, or the disk too full.
+        ParameterError
+            When the cell diameter is given in µm and the size of a pixel is not known.
         """
+        parameters = resolve(parameters, recording)
         _check(recording, parameters)
         writer = ResultWriter(output_dir)
         threads = cv2.getNumThreads()

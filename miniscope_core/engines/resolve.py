@@ -1,0 +1,43 @@
+"""From parameters as a person gives them to what they mean for one recording."""
+
+from pydantic import ValidationError
+
+from miniscope_core.errors import ParameterError
+from miniscope_core.io.recording import Recording
+from miniscope_core.models.parameters import CnmfeParameters
+
+
+def resolve(parameters: CnmfeParameters, recording: Recording) -> CnmfeParameters:
+    """Determine every parameter for a recording: a cell diameter in µm becomes one in px.
+
+    Diameter in µm and size of a pixel stay beside it, so that the result says where its number comes from.
+
+    Parameters
+    ----------
+    parameters
+        As given; resolved ones come back as they are.
+    recording
+        Asked for the size of its pixels where the parameters do not tell it.
+
+    Raises
+    ------
+    ParameterError
+        When the size of a pixel is not known, or the diameter in px is out of bounds.
+    """
+    diameter_um = parameters.cell_diameter_um
+    if diameter_um is None:
+        return parameters
+    size_um = parameters.pixel_size_um or recording.pixel_size_um
+    if size_um is None:
+        raise ParameterError(
+            f"cell_diameter_um at {recording.directory}: got {diameter_um:g} µm and metadata without the size of the "
+            "field, expected the size of a pixel. Give pixel_size_um as well, or cell_diameter_px instead."
+        )
+    found = {"cell_diameter_px": diameter_um / size_um, "pixel_size_um": size_um}
+    try:
+        return CnmfeParameters.model_validate(parameters.model_dump() | found)
+    except ValidationError as error:
+        raise ParameterError(
+            f"cell_diameter_um at {recording.directory}: got {diameter_um:g} µm at {size_um:g} µm per px, "
+            f"{diameter_um / size_um:.3g} px: {error.errors()[0]['msg']}. Check both, and which is which."
+        ) from error
