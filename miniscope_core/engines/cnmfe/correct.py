@@ -25,10 +25,12 @@ from miniscope_core.models.parameters import CnmfeParameters
 
 _SAMPLE_FRAMES: Final = 800
 """Enough that the noise of their mean no longer limits the shifts (measured: 375 frames 0.26 px, 750 0.24 px)."""
-_SAMPLE_BYTES: Final = 160 * 2**20
+_SAMPLE_BYTES: Final = 112 * 2**20
 """Of the sample, binned and as float32; aligning it needs it twice."""
-_RUN_FRAMES: Final = 25
+_RUN_FRAMES: Final = 40
 """Sampled frames come in runs: OpenCV decodes some twenty frames for every seek."""
+_SUM_STEPS: Final = 64
+"""Steps per count in which frames are summed."""
 _FIT_FRAMES: Final = 4096
 _LEAST_FIT_FRAMES: Final = 250
 _STEPS_PER_DECAY: Final = 2.5
@@ -101,15 +103,19 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     size = fit_step * max(1, round(int(np.clip(2**23 // pixels, 16, 256)) / fit_step))
     starts = range(0, total, size)
 
-    def work(start: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32], NDArray[np.bool_]]:
-        frames = recording.frames(start, min(start + size, total))
-        shifts, matched = estimate_shifts(frames, template)
-        shifts = fill_outliers(shifts, matched)
-        frames = frames if matched.all() else frames[nearest_matched(matched)]
-        summed = np.zeros(recording.shape, np.float64)
+    shifts = np.zeros((total, 2), np.float32)
+    matched = np.ones(total, bool)
+
+    def work(start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        span = slice(start, min(start + size, total))
+        frames = recording.frames(span.start, span.stop)
+        found, good = estimate_shifts(frames, template)
+        shifts[span], matched[span] = fill_outliers(found, good), good
+        frames = frames if good.all() else frames[nearest_matched(good)]
+        summed = np.zeros(recording.shape, np.float32)
         highest = np.zeros(recording.shape, np.float32)
         binned = np.empty((len(frames), *small), np.float32)
-        for frame, shift, out in zip(frames, shifts, binned, strict=True):
+        for frame, shift, out in zip(frames, shifts[span], binned, strict=True):
             moved = shift_frame(frame.astype(np.float32), shift)
             summed += moved
             np.maximum(highest, moved, out=highest)
@@ -119,27 +125,25 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         if fit is not movie and whole:
             steps = binned[: whole * fit_step].reshape(whole, fit_step, *small)
             fit.write(start // fit_step, steps.mean(1))
-        return summed, highest, shifts, matched
+        return np.rint(summed * np.float32(_SUM_STEPS)).astype(np.int64), highest
 
-    average = np.zeros(recording.shape, np.float64)
+    # Whole numbers add up to the same in any order: so do the chunks, whichever worker comes first.
+    average = np.zeros(recording.shape, np.int64)
     maximum = np.zeros(recording.shape, np.float32)
-    all_shifts, all_matched = [], []
-    for summed, highest, shifts, matched in context.run("motion correction", work, starts):
+    for summed, highest in context.sweep("motion correction", work, starts):
         average += summed
         np.maximum(maximum, highest, out=maximum)
-        all_shifts.append(shifts)
-        all_matched.append(matched)
     return Corrected(
         movie=movie,
         fit=fit,
         bin_factor=bin_factor,
         fit_step=fit_step,
         template=enlarge(template.image, bin_factor, recording.shape),
-        average=(average / total).astype(np.float32),
+        average=(average / (_SUM_STEPS * total)).astype(np.float32),
         maximum=maximum,
-        shifts=np.concatenate(all_shifts),
+        shifts=shifts,
         aligned=template.max_shift > 0,
-        outliers=np.flatnonzero(~np.concatenate(all_matched)).astype(np.int64),
+        outliers=np.flatnonzero(~matched).astype(np.int64),
     )
 
 

@@ -38,6 +38,7 @@ gave median trace correlations of 0.978, 0.977, 0.977 and 0.975 on a simulated c
 _DRIFT_DECAYS: Final = 30.0
 """The same in decay times of the indicator: a slow indicator may stay up for longer."""
 _DRIFT_ROUNDS: Final = 3
+_CALM_FRAMES: Final = 5
 _DRIFT_STEPS: Final = 15
 """Percentiles taken per drift time."""
 
@@ -112,8 +113,9 @@ def drift_of(fluorescence: NDArray[np.float64], fps: float, window_s: float) -> 
     """
     frames = len(fluorescence)
     step = max(1, round(window_s * fps / _DRIFT_STEPS))
-    # White noise lies as far below the baseline as above: its part in a low percentile goes with a short mean.
-    calm = ndi.uniform_filter1d(fluorescence, 5, mode="nearest")
+    # White noise lies as far below the baseline as above: its part in a low percentile goes with a short mean. Of that,
+    # one value in as many frames says it all.
+    calm = ndi.uniform_filter1d(fluorescence, _CALM_FRAMES, mode="nearest")
     if frames <= _DRIFT_STEPS * step:
         return np.full(frames, np.percentile(calm, _LOW))
     half = _DRIFT_STEPS * step // 2
@@ -121,7 +123,7 @@ def drift_of(fluorescence: NDArray[np.float64], fps: float, window_s: float) -> 
     drift = np.zeros(frames)
     # Where the baseline falls, a low percentile of the window lies below its middle; what that leaves falls less.
     for _ in range(_DRIFT_ROUNDS):
-        windows = sliding_window_view(np.pad(calm - drift, half, mode="reflect"), 2 * half + 1)[::step]
+        windows = sliding_window_view(np.pad(calm - drift, half, mode="reflect"), 2 * half + 1)[::step, ::_CALM_FRAMES]
         low = np.percentile(windows, _LOW, axis=1)
         drift += np.interp(np.arange(frames), centres, ndi.gaussian_filter1d(low, _DRIFT_STEPS / 4, mode="nearest"))
     return drift

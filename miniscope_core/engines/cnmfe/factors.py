@@ -22,7 +22,7 @@ from miniscope_core.engines.cnmfe.footprints import Footprint, combine, support,
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 
-_TILE_PX: Final = 16
+_TILE_PX: Final = 24
 _SWEEPS: Final = 6
 _RIDGE: Final = 1e-4
 """Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
@@ -86,14 +86,21 @@ def by_tile(footprints: list[Footprint], shape: tuple[int, int]) -> list[TileUni
 
 def sparse_by_tile(footprints: "sp.csr_array", shape: tuple[int, int]) -> list[TileUnits]:
     """Sort a sparse (unit, height·width) array into tiles."""
-    rows = sp.csc_array(footprints)
-    pixels = np.arange(shape[0] * shape[1]).reshape(shape)
+    entries = sp.coo_array(footprints)
+    unit, (y, x) = entries.row, np.divmod(entries.col, shape[1])
+    grid = tile_grid(shape)
+    across = -(-shape[1] // _TILE_PX)
+    tile = (y // _TILE_PX) * across + x // _TILE_PX
+    order = np.lexsort((unit, tile))
+    unit, y, x, values = unit[order], y[order], x[order], entries.data[order]
+    bounds = np.searchsorted(tile[order], np.arange(len(grid) + 1))
     found = []
-    for window in tile_grid(shape):
-        part = rows[:, pixels[window].ravel()].tocoo()
-        units = np.unique(part.row)
-        weights = np.zeros((len(units), part.shape[1]), np.float32)
-        weights[np.searchsorted(units, part.row), part.col] = part.data
+    for (rows, columns), start, stop in zip(grid, bounds[:-1], bounds[1:], strict=True):
+        part = slice(start, stop)
+        units, place = np.unique(unit[part], return_inverse=True)
+        width = columns.stop - columns.start
+        weights = np.zeros((len(units), (rows.stop - rows.start) * width), np.float32)
+        weights[place, (y[part] - rows.start) * width + x[part] - columns.start] = values[part]
         found.append(TileUnits(units.astype(np.int64), weights))
     return found
 

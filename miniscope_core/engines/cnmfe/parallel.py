@@ -1,12 +1,16 @@
 """Threads and progress of one run, handed to every step."""
 
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from miniscope_core.engines.cnmfe.movie import ordered_map
 from miniscope_core.progress import Progress
+
+_PATIENCE_S: Final = 0.1
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -29,3 +33,43 @@ class Context:
     def map(self, function: Callable[[Item], Output], items: Sequence[Item]) -> Iterator[Output]:
         """Apply a function to items in parallel and give the outputs in order, without a report."""
         return ordered_map(self.pool, function, items, self.workers + 1)
+
+    def sweep(self, stage: str, function: Callable[[Item], Output], items: Sequence[Item]) -> Iterator[Output]:
+        """Apply a function to items, each worker to a stretch of its own, and give outputs as they come.
+
+        For items that are read from video: a worker that goes on where it stopped decodes no frame twice. The outputs
+        come in any order, so whatever is made of them must not hang on it.
+        """
+        ready: queue.Queue[Output] = queue.Queue(self.workers + 1)
+        stop = threading.Event()
+        length = -(-len(items) // self.workers)
+
+        def work(first: int) -> None:
+            for item in items[first : first + length]:
+                output = function(item)
+                while not stop.is_set():
+                    try:
+                        ready.put(output, timeout=_PATIENCE_S)
+                        break
+                    except queue.Full:
+                        continue
+                if stop.is_set():
+                    return
+
+        futures = [self.pool.submit(work, first) for first in range(0, len(items), length)]
+        try:
+            done = 0
+            while done < len(items):
+                try:
+                    output = ready.get(timeout=_PATIENCE_S)
+                except queue.Empty:
+                    for future in futures:
+                        if future.done():
+                            future.result()  # a broken file ends the sweep at once
+                    continue
+                done += 1
+                self.progress(stage, done, len(items))
+                yield output
+        finally:
+            stop.set()
+            wait(futures)
