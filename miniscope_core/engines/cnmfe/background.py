@@ -26,6 +26,8 @@ _RADIUS: Final = 1.4
 """Of the ring, in cell diameters from its centre."""
 _FIT_STEPS: Final = 600
 """Time steps the weights are fitted to; background is slow, so neighbouring frames are averaged."""
+_SQUARE: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Coarse pixels that share their weights, (down, right)."""
 _RIDGE: Final = 1e-3
 """Part of the ring's total power added to its diagonal: neighbours on a ring are nearly alike."""
 
@@ -86,14 +88,13 @@ def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, c
         return np.asarray(low[: whole * step].reshape(whole, step, *coarse).mean(1), np.float32)
 
     samples = np.concatenate(list(context.map(residual, movie.chunks))).reshape(-1, coarse[0] * coarse[1])
-    # A pixel's course in one piece, and behind the last pixel a course of zeros for what lies outside the field.
-    samples = np.concatenate([samples.T, np.zeros((1, len(samples)), np.float32)])
+    shares = [_courses(samples[first :: len(_SQUARE)]) for first in range(len(_SQUARE))]
     offsets = _ring_offsets(_RADIUS * factors.diameter / 2)
 
-    def row(y: int) -> "sp.coo_array":
-        return _row_weights(samples, y, coarse, offsets)
+    def rows(y: int) -> "sp.coo_array":
+        return _square_weights(shares, y, coarse, offsets)
 
-    return Ring(mean, sp.csr_array(sp.vstack(list(context.map(row, range(coarse[0]))))), coarse)
+    return Ring(mean, sp.csr_array(sp.vstack(list(context.map(rows, range(0, coarse[0], 2))))), coarse)
 
 
 def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: Path, context: Context) -> ScratchMovie:
@@ -151,24 +152,50 @@ def _ring_offsets(radius: float) -> NDArray[np.int64]:
     return np.stack([y[on], x[on]], 1)
 
 
-def _row_weights(
-    samples: NDArray[np.float32], y: int, coarse: tuple[int, int], offsets: NDArray[np.int64]
+def _courses(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Put each pixel's course in one piece, and behind the last pixel's one of zeros for what is outside the field."""
+    return np.concatenate([samples.T, np.zeros((1, len(samples)), np.float32)])
+
+
+def _square_weights(
+    shares: list[NDArray[np.float32]], y: int, coarse: tuple[int, int], offsets: NDArray[np.int64]
 ) -> "sp.coo_array":
-    """Fit the weights of one row of coarse pixels: ridge regression on the ring of each."""
+    """Fit the weights of two rows of coarse pixels: one ridge regression for each square of four.
+
+    Neighbours have the same background. Each of the four contributes another share of the time steps, so the square
+    costs what one pixel would.
+    """
     height, width = coarse
-    ring_y, ring_x = y + offsets[:, :1], np.arange(width) + offsets[:, 1:]
-    inside = (ring_y >= 0) & (ring_y < height) & (ring_x >= 0) & (ring_x < width)
-    pixels = np.where(inside, ring_y * width + ring_x, height * width).T  # (coarse pixel, ring)
-    around = samples[pixels]
-    gram = (around @ around.transpose(0, 2, 1)).astype(np.float64)
-    target = (around @ samples[y * width : (y + 1) * width, :, None]).astype(np.float64)
-    power = np.trace(gram, axis1=1, axis2=2)
+    left = np.arange(0, width, 2)
+    gram: NDArray[np.float64] = np.zeros((len(left), len(offsets), len(offsets)))
+    target: NDArray[np.float64] = np.zeros((len(left), len(offsets), 1))
+    for (down, right), share in zip(_SQUARE, shares, strict=True):
+        row, column = min(y + down, height - 1), np.minimum(left + right, width - 1)
+        around = share[_ring_pixels(row, column, coarse, offsets)]
+        gram += around @ around.transpose(0, 2, 1)
+        target += around @ share[row * width + column][:, :, None]
     diagonal = np.arange(len(offsets))
+    power = np.trace(gram, axis1=1, axis2=2)
     gram[:, diagonal, diagonal] += (_RIDGE * power + np.finfo(np.float32).tiny)[:, None]
     weights = np.linalg.solve(gram, target)[..., 0].astype(np.float32)
-    rows = np.broadcast_to(np.arange(width)[:, None], pixels.shape)
-    kept = inside.T
-    return sp.coo_array((weights[kept], (rows[kept], pixels[kept])), shape=(width, height * width))
+    parts = []
+    for row in range(y, min(y + 2, height)):
+        pixels = _ring_pixels(row, np.arange(width), coarse, offsets)
+        inside = pixels < height * width
+        pixel = np.broadcast_to(np.arange(width)[:, None], pixels.shape)[inside]
+        values = np.repeat(weights, 2, axis=0)[:width][inside]
+        parts.append(sp.coo_array((values, (pixel, pixels[inside])), shape=(width, height * width)))
+    return sp.coo_array(sp.vstack(parts))
+
+
+def _ring_pixels(
+    y: int, x: NDArray[np.int64], coarse: tuple[int, int], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the pixels on the ring around each pixel of a row, (pixel, ring); one past the last where outside."""
+    height, width = coarse
+    ring_y, ring_x = y + offsets[:, 0], x[:, None] + offsets[:, 1]
+    inside = (ring_y >= 0) & (ring_y < height) & (ring_x >= 0) & (ring_x < width)
+    return np.where(inside, ring_y * width + ring_x, height * width)
 
 
 def _axis_mean(size: int, coarse: int) -> "sp.csr_array":

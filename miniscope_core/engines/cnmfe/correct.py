@@ -27,7 +27,7 @@ _SAMPLE_FRAMES: Final = 800
 """Enough that the noise of their mean no longer limits the shifts (measured: 375 frames 0.26 px, 750 0.24 px)."""
 _SAMPLE_BYTES: Final = 112 * 2**20
 """Of the sample, binned and as float32; aligning it needs it twice."""
-_RUN_FRAMES: Final = 40
+_RUN_FRAMES: Final = 25
 """Sampled frames come in runs: OpenCV decodes some twenty frames for every seek."""
 _SUM_STEPS: Final = 64
 """Steps per count in which frames are summed."""

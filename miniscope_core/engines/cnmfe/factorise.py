@@ -57,8 +57,11 @@ def factorise(corrected: Corrected, parameters: CnmfeParameters, scratch: Path, 
             break  # the background needs no second fit, and nothing was covered
         work.refine()
         work.refine()
+        work.renew_background()
+        work.refine()
         work.split()
         work.refine()
+    else:
         work.renew_background()
         work.refine()
     return work.finish()
@@ -133,4 +136,4 @@ class _Work:
         self.context.progress(_STAGE, self.done, _STEPS)
 
 
-_STEPS: Final = 2 + 7 * _LOOKS
+_STEPS: Final = 4 + 7 * _LOOKS
