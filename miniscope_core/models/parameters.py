@@ -66,10 +66,27 @@ class CnmfeParameters(EngineParameters):
     )
     decay_time_s: float = Field(default=0.4, gt=0, le=10, description="Decay time of the indicator, s")
     max_shift_px: int = Field(default=20, ge=0, le=200, description="Largest brain motion expected, px; 0: none")
+    motion: Literal["rigid", "piecewise"] = Field(
+        default="rigid",
+        description="rigid: one shift a frame; piecewise: also what patches of the field move beyond it",
+    )
     min_corr: float = Field(default=0.55, gt=0, lt=1, description="Least local correlation of a seed")
     min_pnr: float = Field(default=6.0, gt=0, description="Least peak-to-noise ratio of a seed")
     min_snr: float = Field(default=2.5, ge=0, description="Least signal-to-noise ratio of an accepted unit")
     min_r_value: float = Field(default=0.65, ge=-1, le=1, description="Least spatial consistency of an accepted unit")
+    patch_px: float = Field(
+        default=96.0,
+        ge=32,
+        description="Side of a patch that moves by itself, px, where motion is piecewise",
+        json_schema_extra=expert,
+    )
+    max_deviation_px: float = Field(
+        default=5.0,
+        gt=0,
+        le=50,
+        description="Largest difference of a patch's shift from the frame's, px, where motion is piecewise",
+        json_schema_extra=expert,
+    )
     rise_time_s: float = Field(
         default=0.05, gt=0, le=5, description="Rise time of the indicator, s", json_schema_extra=expert
     )

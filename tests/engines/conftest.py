@@ -21,7 +21,7 @@ def run_engine(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a function that runs the engine on a recording in fresh folders."""
 
     def run(
-        recording: Recording, *, workers: int = 1, progress: Progress = silent, **parameters: float
+        recording: Recording, *, workers: int = 1, progress: Progress = silent, **parameters: float | str
     ) -> ProcessingResult:
         folder: Path = tmp_path_factory.mktemp("engine")
         (folder / "scratch").mkdir()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from miniscope_core.engines.cnmfe.motion import (
     estimate_shifts,
     fill_outliers,
     flatten,
+    learn_local,
     learn_template,
     nearest_matched,
     shift_frame,
@@ -20,6 +21,7 @@ from miniscope_core.engines.cnmfe.motion import (
 )
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.piecewise import patch_ranges, warp_frame
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
 
@@ -56,6 +58,10 @@ class Corrected:
     maximum: NDArray[np.float32]
     """Summary images at full resolution, (height, width)."""
     shifts: NDArray[np.float32]
+    local_shifts: NDArray[np.float32] | None
+    """(frame, patch, 2) where the correction is piece-wise."""
+    patch_ranges: NDArray[np.int64] | None
+    local_trust: float
     outliers: NDArray[np.int64]
     aligned: bool
     """False where the recording has nothing to align to and no frame was moved."""
@@ -96,27 +102,37 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     if fit_step > 1:
         fit = ScratchMovie(scratch / "fit.u16", (total // fit_step, *small), scale, signed=False)
     diameter = parameters.cell_diameter_px / bin_factor
-    template = learn_template(
-        _sample(recording, bin_factor, diameter, context), bin_factor, diameter, parameters.max_shift_px
-    )
+    sample = _sample(recording, bin_factor, diameter, context)
+    template = learn_template(sample, bin_factor, diameter, parameters.max_shift_px)
+    if parameters.motion == "piecewise":
+        template = learn_local(template, sample, parameters.patch_px, parameters.max_deviation_px)
+    del sample
+    patches = template.patches
     pixels = height * width
     size = fit_step * max(1, round(int(np.clip(2**23 // pixels, 16, 256)) / fit_step))
     starts = range(0, total, size)
 
     shifts = np.zeros((total, 2), np.float32)
     matched = np.ones(total, bool)
+    local = None if patches is None else np.zeros((total, len(patches.nearness), 2), np.float32)
 
     def work(start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         span = slice(start, min(start + size, total))
         frames = recording.frames(span.start, span.stop)
-        found, good = estimate_shifts(frames, template)
-        shifts[span], matched[span] = fill_outliers(found, good), good
-        frames = frames if good.all() else frames[nearest_matched(good)]
+        motion = estimate_shifts(frames, template)
+        nearest = nearest_matched(motion.matched)
+        frames = frames if motion.matched.all() else frames[nearest]
+        shifts[span], matched[span] = fill_outliers(motion.shifts, motion.matched), motion.matched
+        if local is not None and motion.local is not None:
+            local[span] = motion.local[nearest]
         summed = np.zeros(recording.shape, np.float32)
         highest = np.zeros(recording.shape, np.float32)
         binned = np.empty((len(frames), *small), np.float32)
-        for frame, shift, out in zip(frames, shifts[span], binned, strict=True):
-            moved = shift_frame(frame.astype(np.float32), shift)
+        for index, (frame, out) in enumerate(zip(frames, binned, strict=True), span.start):
+            if local is None or patches is None:
+                moved = shift_frame(frame.astype(np.float32), shifts[index])
+            else:
+                moved = warp_frame(frame.astype(np.float32), local[index], patches.grid)
             summed += moved
             np.maximum(highest, moved, out=highest)
             out[...] = bin_frame(moved, bin_factor)
@@ -142,6 +158,9 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         average=(average / (_SUM_STEPS * total)).astype(np.float32),
         maximum=maximum,
         shifts=shifts,
+        local_shifts=local,
+        patch_ranges=None if patches is None else patch_ranges(recording.shape, patches.grid),
+        local_trust=0.0 if patches is None else patches.trust,
         aligned=template.max_shift > 0,
         outliers=np.flatnonzero(~matched).astype(np.int64),
     )

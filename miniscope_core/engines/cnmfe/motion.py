@@ -12,14 +12,15 @@ Knapp & Carter 1976, generalised cross-correlation, doi:10.1109/TASSP.1976.11628
 Pnevmatikakis & Giovannucci 2017, NoRMCorre, doi:10.1016/j.jneumeth.2017.07.031.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.piecewise import Patches, learn_patches, warp_frame
 from miniscope_core.engines.cnmfe.refine import Refiner, learn_refiner
 
 _SURROUND: Final = 0.6
@@ -33,6 +34,8 @@ _NOISE_CAUTION: Final = 4.0
 _NEWTON_STEPS: Final = 2
 _REFINEMENTS: Final = 2
 """Times the sample is aligned by what was learnt from it; a third changes 0.002 px."""
+_LOCAL_ROUNDS: Final = 3
+"""Times a frame is warped and looked at again: each look sees about a pixel far."""
 _LEAST_COARSE_PX: Final = 32
 """Frames smaller than this after halving are correlated at full resolution."""
 _SCORE_MADS: Final = 8.0
@@ -49,6 +52,8 @@ class Template:
     """The aligned mean of the flattened sample, (height, width)."""
     bin_factor: int
     """Pixels of the recording per pixel of the image."""
+    diameter: float
+    """Of a cell, in pixels of the image."""
     coarse_factor: int
     """Pixels of the image per pixel of the frames that are correlated."""
     max_shift: int
@@ -57,12 +62,27 @@ class Template:
     least_score: float
     """Frames that match worse than this are outliers."""
     refiner: Refiner
+    patches: Patches | None = None
+    """Where patches of the field may move by themselves; None where the correction is rigid."""
+    max_deviation: float = 0.0
+    """Largest difference of a patch's shift from the frame's, in pixels of the image."""
 
     @property
     def coarse_shape(self) -> tuple[int, int]:
         """Height and width of the frames that are correlated."""
         height, width = self.image.shape
         return height // self.coarse_factor, width // self.coarse_factor
+
+
+class Motion(NamedTuple):
+    """What aligns frames to a template."""
+
+    shifts: NDArray[np.float32]
+    """(n, 2) as (dy, dx), px of the recording, the correction to apply; the mean over the patches where there are."""
+    matched: NDArray[np.bool_]
+    """(n,); False where a frame matches so badly that its shift says nothing."""
+    local: NDArray[np.float32] | None
+    """(n, patch, 2): the same for each patch; None where the correction is rigid."""
 
 
 def flatten(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArray[np.float32]:
@@ -143,6 +163,7 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
         weights=weights,
         image=refiner.image,
         bin_factor=bin_factor,
+        diameter=diameter,
         coarse_factor=factor,
         max_shift=limit,
         surround_px=surround(diameter),
@@ -151,12 +172,41 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
     )
 
 
+def learn_local(template: Template, flat: NDArray[np.float32], patch_px: float, max_deviation_px: float) -> Template:
+    """Let patches of the field move by themselves.
+
+    Parameters
+    ----------
+    template
+        Of the same sample.
+    flat
+        As for :func:`learn_template`.
+    patch_px
+        Wished side of a patch, px of the recording.
+    max_deviation_px
+        Largest difference of a patch's shift from the frame's, px of the recording.
+    """
+    if template.max_shift == 0:
+        return template
+    displacement, scores = _coarse(flat, template)
+    flat = flat[scores >= template.least_score]
+    displacement = displacement[scores >= template.least_score]
+    displacement -= template.refiner.rigid(_moved_back(flat, displacement))
+    patches = learn_patches(template.refiner, _moved_back(flat, displacement), patch_px / template.bin_factor)
+    local = replace(template, patches=patches, max_deviation=max_deviation_px / template.bin_factor)
+    for _ in range(_LOCAL_ROUNDS if patches.trust else 0):
+        shifts = _local(flat, displacement, local)
+        moved = np.stack([warp_frame(f, s, patches.grid) for f, s in zip(flat, shifts, strict=True)])
+        local = replace(local, refiner=learn_refiner(moved, template.diameter))
+    return replace(local, image=local.refiner.image)
+
+
 def surround(diameter: float) -> float:
     """Return the blur that :func:`flatten` takes away, for cells of a diameter in the same pixels."""
     return _SURROUND * diameter
 
 
-def estimate_shifts(frames: NDArray[Any], template: Template) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def estimate_shifts(frames: NDArray[Any], template: Template) -> Motion:
     """Estimate the correction that aligns each frame to the template.
 
     Parameters
@@ -165,24 +215,21 @@ def estimate_shifts(frames: NDArray[Any], template: Template) -> tuple[NDArray[n
         (n, height, width), raw.
     template
         Of the same recording.
-
-    Returns
-    -------
-    shifts : ndarray
-        (n, 2) as (dy, dx), pixels of the recording, the correction to apply.
-    matched : ndarray
-        (n,); False where a frame matches so badly that its shift says nothing.
     """
+    patches = template.patches
     if template.max_shift == 0:
-        return np.zeros((len(frames), 2), np.float32), np.ones(len(frames), bool)
+        still = np.zeros((len(frames), 2), np.float32)
+        return Motion(still, np.ones(len(frames), bool), None if patches is None else _everywhere(still, patches))
     flat = flatten(frames, template.bin_factor, template.surround_px)
-    coarse = np.stack([bin_frame(frame, template.coarse_factor) for frame in flat])
-    displacement, scores = _displacements(_spectra(coarse), template.weights, template.coarse_shape, template.max_shift)
-    displacement *= template.coarse_factor
+    displacement, scores = _coarse(flat, template)
     displacement -= template.refiner.rigid(_moved_back(flat, displacement))
     limit = template.max_shift * template.coarse_factor
     np.clip(displacement, -limit, limit, out=displacement)
-    return (-displacement * template.bin_factor).astype(np.float32), scores >= template.least_score
+    shifts = (-displacement * template.bin_factor).astype(np.float32)
+    local = None if patches is None else _local(flat, displacement, template) * np.float32(template.bin_factor)
+    if local is not None:
+        shifts = local.mean(1)
+    return Motion(shifts, scores >= template.least_score, local)
 
 
 def shift_frame(frame: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -234,6 +281,36 @@ def _align(
         displacement -= np.median(displacement, axis=0)
         np.clip(displacement, -limit, limit, out=displacement)
     return displacement, scores, weights
+
+
+def _coarse(flat: NDArray[np.float32], template: Template) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Correlate frames at the coarse resolution: displacement (n, 2) in their own pixels, and how well they match."""
+    coarse = np.stack([bin_frame(frame, template.coarse_factor) for frame in flat])
+    displacement, scores = _displacements(_spectra(coarse), template.weights, template.coarse_shape, template.max_shift)
+    return displacement * template.coarse_factor, scores
+
+
+def _local(flat: NDArray[np.float32], displacement: NDArray[np.float64], template: Template) -> NDArray[np.float32]:
+    """Estimate the shift of every patch, in pixels of the frames given, starting from that of the frame."""
+    patches = template.patches
+    if patches is None:
+        raise ValueError("the template has no patches")
+    whole = _everywhere(-displacement, patches)
+    if not patches.trust:
+        return whole.astype(np.float32)
+    deviation = np.zeros(whole.shape)
+    for _ in range(_LOCAL_ROUNDS):
+        total = (whole + deviation).astype(np.float32)
+        moved = np.stack([warp_frame(frame, shift, patches.grid) for frame, shift in zip(flat, total, strict=True)])
+        deviation += patches.deviations(template.refiner, moved)
+        np.clip(deviation, -template.max_deviation, template.max_deviation, out=deviation)
+        whole += template.refiner.rigid(moved)[:, None]
+    return (whole + deviation).astype(np.float32)
+
+
+def _everywhere(shifts: NDArray[Any], patches: Patches) -> NDArray[Any]:
+    """Give every patch the shift of its frame: (n, patch, 2)."""
+    return np.repeat(shifts[:, None], len(patches.nearness), axis=1)
 
 
 def _moved_back(flat: NDArray[np.float32], displacement: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -63,6 +63,16 @@ class Refiner:
         found = summed @ np.linalg.inv(self.information.sum((0, 1))).T
         return np.where(np.abs(found).max(1, keepdims=True) > _REACH_PX, 0, found)
 
+    def by_block(self, moved: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what each block says: (n, block, 2), to be multiplied by the inverse of information."""
+        height, width = moved.shape[1:]
+        edges = [np.arange(0, size, self.block_px) for size in (height, width)]
+        found = np.empty((len(moved), 2, self.offsets[0].size))
+        for frame, out in zip(moved, found, strict=True):
+            summed = np.add.reduceat(np.add.reduceat(self.scores * frame, edges[0], axis=1), edges[1], axis=2)
+            out[...] = (summed - self.offsets).reshape(2, -1)
+        return found.transpose(0, 2, 1)
+
 
 def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
     """Learn from a sample which pixels tell motion from activity.

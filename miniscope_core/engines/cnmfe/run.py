@@ -29,6 +29,7 @@ from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.progress import Progress
 from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, write_step
 
+_LEAST_TRUST: Final = 0.05
 _LEAST_FRAMES: Final = 32
 _LEAST_CELLS_ACROSS: Final = 3
 _PACKAGES: Final = ("numpy", "scipy", "opencv-python-headless", "calab", "zarr")
@@ -101,6 +102,8 @@ class _Job:
         notes: tuple[str, ...] = ()
         if self.parameters.max_shift_px and not corrected.aligned:
             notes += ("No motion corrected: the frames have no structure to align to.",)
+        if corrected.aligned and self.parameters.motion == "piecewise" and corrected.local_trust < _LEAST_TRUST:
+            notes += ("The field moves as one: patches were given the shift of the whole frame.",)
         if fit.factors.footprints:
             self._traces(corrected, fit)
         else:
@@ -183,6 +186,9 @@ class _Job:
             "image_correlation": enlarge(fit.images.correlation, bin_factor, shape),
             "image_pnr": enlarge(fit.images.pnr, bin_factor, shape),
         }
+        if corrected.local_shifts is not None and corrected.patch_ranges is not None:
+            arrays["block_shifts_px"] = corrected.local_shifts.transpose(1, 0, 2)
+            arrays["block_ranges_px"] = corrected.patch_ranges
         for name, values in arrays.items():
             self.writer.write(name, values)
 
