@@ -97,6 +97,11 @@ def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, c
     return Ring(mean, sp.csr_array(sp.vstack(list(context.map(rows, range(0, coarse[0], 2))))), coarse)
 
 
+def ring_bytes(shape: tuple[int, int], frames: int) -> int:
+    """Return what fitting the ring holds in memory, bytes: the coarse residual, and once more by shares."""
+    return 2 * 4 * (frames // max(1, frames // _FIT_STEPS) + 1) * (shape[0] // 2) * (shape[1] // 2)
+
+
 def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: Path, context: Context) -> ScratchMovie:
     """Write the movie without its mean and its background, as the footprints and traces are fitted to it."""
     clean = ScratchMovie(path, movie.shape, movie.scale, signed=True)

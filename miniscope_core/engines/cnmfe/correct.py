@@ -166,6 +166,20 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     )
 
 
+def fit_frames(frames: int, fps: float, decay_time_s: float) -> int:
+    """Return the number of time steps of the fit."""
+    return frames // _fit_step(frames, fps, decay_time_s)
+
+
+def sample_bytes(frames: int, shape: tuple[int, int]) -> int:
+    """Return the size of the sample that alignment is learnt from; ``shape`` is that of a binned frame."""
+    return min(frames, _sample_frames(shape)) * 4 * shape[0] * shape[1]
+
+
+def _sample_frames(shape: tuple[int, int]) -> int:
+    return int(np.clip(_SAMPLE_BYTES // (4 * shape[0] * shape[1]), 4 * _RUN_FRAMES, _SAMPLE_FRAMES))
+
+
 def _fit_step(frames: int, fps: float, decay_time_s: float) -> int:
     """Return the frames averaged into one step of the fit."""
     wished = min(round(fps * decay_time_s / _STEPS_PER_DECAY), frames // _LEAST_FIT_FRAMES)
@@ -175,7 +189,7 @@ def _fit_step(frames: int, fps: float, decay_time_s: float) -> int:
 def _sample(recording: Recording, bin_factor: int, diameter: float, context: Context) -> NDArray[np.float32]:
     """Decode runs of frames spread over the recording, a bounded number whatever its length, and flatten them."""
     height, width = (size // bin_factor for size in recording.shape)
-    wanted = int(np.clip(_SAMPLE_BYTES // (4 * height * width), 4 * _RUN_FRAMES, _SAMPLE_FRAMES))
+    wanted = _sample_frames((height, width))
     total = recording.frame_count
     starts = [*range(0, total, _RUN_FRAMES)]
     if total > wanted:

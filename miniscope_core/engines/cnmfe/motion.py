@@ -154,11 +154,13 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
         displacement[:] = 0
     displacement *= factor
     good = scores >= least
-    refiner = learn_refiner(_moved_back(flat[good], displacement[good]), diameter)
+    if not good.all():  # a copy, and the sample is large
+        flat, displacement = flat[good], displacement[good]
+    refiner = learn_refiner(_moved_back(flat, displacement), diameter)
     for _ in range(_REFINEMENTS if limit else 0):
-        displacement[good] -= refiner.rigid(_moved_back(flat[good], displacement[good]))
-        displacement -= np.median(displacement[good], axis=0)
-        refiner = learn_refiner(_moved_back(flat[good], displacement[good]), diameter)
+        displacement -= refiner.rigid(_moved_back(flat, displacement))
+        displacement -= np.median(displacement, axis=0)
+        refiner = learn_refiner(_moved_back(flat, displacement), diameter)
     return Template(
         weights=weights,
         image=refiner.image,

@@ -20,7 +20,7 @@ from miniscope_core.errors import EngineError
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 
-_CHUNK_BYTES: Final = 32 * 2**20
+CHUNK_BYTES: Final = 32 * 2**20
 """A chunk as float32: large enough for fast products, small enough that a few of them are nothing."""
 
 
@@ -50,7 +50,7 @@ class ScratchMovie:
     @property
     def chunk_frames(self) -> int:
         """Frames worked on at a time; a property of the frame size alone, so that results do not hang on workers."""
-        return int(np.clip(_CHUNK_BYTES // (4 * self.shape[1] * self.shape[2]), 8, 512))
+        return int(np.clip(CHUNK_BYTES // (4 * self.shape[1] * self.shape[2]), 8, 512))
 
     @property
     def chunks(self) -> list[slice]:

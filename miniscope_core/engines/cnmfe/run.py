@@ -19,6 +19,7 @@ from miniscope_core.engines.cnmfe.factorise import Fit, factorise
 from miniscope_core.engines.cnmfe.footprints import enlarge, enlarge_footprint, to_sparse
 from miniscope_core.engines.cnmfe.movie import ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.plan import plan_workers
 from miniscope_core.engines.cnmfe.quality import correlate, halos, peak_snr, shapes
 from miniscope_core.engines.cnmfe.traces import blocks, extract
 from miniscope_core.engines.measure import Measure
@@ -58,19 +59,21 @@ class CnmfeEngine:
         Raises
         ------
         EngineError
-            When the recording is too short or too small for the cell diameter, or the disk too full.
+            When the recording is too short or too small for the cell diameter, the memory limit too low, or the disk
+            too full.
         ParameterError
             When the cell diameter is given in µm and the size of a pixel is not known.
         """
         parameters = resolve(parameters, recording)
         _check(recording, parameters)
+        workers = plan_workers(recording, parameters, resources)
         writer = ResultWriter(output_dir)
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the engine's own threads already use every worker
         try:
             # So does BLAS by itself, and threads of its own would only wait for each other's small products.
-            with threadpool_limits(1), Measure() as measure, ThreadPoolExecutor(resources.workers) as pool:
-                context = Context(pool, resources.workers, progress)
+            with threadpool_limits(1), Measure() as measure, ThreadPoolExecutor(workers) as pool:
+                context = Context(pool, workers, progress)
                 return _Job(recording, parameters, resources.scratch_dir, writer, context, measure).run()
         except OSError as error:
             if isinstance(error, MiniscopeError):  # a missing video is an OSError too, and says enough
