@@ -108,8 +108,8 @@ def gains(
     Returns
     -------
     ndarray
-        (2,) along (y, x): one where nothing holds the frames back, below one where a pattern does. Also one where nothing
-        moves or the frames are fewer than 32: then there is nothing to measure by.
+        (2,) along (y, x): one where nothing holds the frames back, below one where a pattern does. Also one where
+        nothing moves or the frames are fewer than 32: then there is nothing to measure by.
     """
     if len(flat) < _PIECES:
         return np.ones(2)
