@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe import motion
-from miniscope_core.engines.cnmfe.motion import Template, bin_frame, estimate_shifts, fill_outliers, shift_frame
+from miniscope_core.engines.cnmfe.motion import (
+    Template,
+    bin_frame,
+    estimate_shifts,
+    fill_outliers,
+    flatten,
+    learn_template,
+    shift_frame,
+    surround,
+)
 
 
 def texture(seed: int, shape: tuple[int, int] = (70, 90)) -> NDArray[np.float32]:
@@ -18,6 +26,12 @@ def texture(seed: int, shape: tuple[int, int] = (70, 90)) -> NDArray[np.float32]
     return np.asarray(100 + 20 * scene / scene.std(), np.float32)
 
 
+def learn(frames: NDArray[np.float32], bin_factor: int, diameter: float, max_shift_px: int) -> Template:
+    """Learn a template from frames as a camera gives them."""
+    flat = flatten(frames, bin_factor, surround(diameter))
+    return learn_template(flat, bin_factor, diameter, max_shift_px)
+
+
 def view(scene: NDArray[np.float32], motion: tuple[float, float]) -> NDArray[np.float32]:
     """Return the frame that a camera sees after the scene moved by (dy, dx)."""
     matrix = np.array([[1, 0, motion[1]], [0, 1, motion[0]]], np.float32)
@@ -25,16 +39,10 @@ def view(scene: NDArray[np.float32], motion: tuple[float, float]) -> NDArray[np.
     return np.asarray(moved[10:-10, 10:-10], np.float32)
 
 
-def learn_template(frames: NDArray[np.float32], bin_factor: int, diameter: float, max_shift_px: int) -> Template:
-    """Learn a template from raw frames; the diameter is in binned pixels."""
-    flat = motion.flatten(frames, bin_factor, motion.surround(diameter))
-    return motion.learn_template(flat, bin_factor, diameter, max_shift_px)
-
-
 @pytest.mark.parametrize("bin_factor", [1, 2])
 def test_identical_frames_estimate_zero_shift(bin_factor: int) -> None:
     frames = np.repeat(view(texture(0), (0, 0))[None], 8, axis=0)
-    template = learn_template(frames, bin_factor, 3.0, 8)
+    template = learn(frames, bin_factor, 3.0, 8)
     shifts, matched, _ = estimate_shifts(frames, template)
     np.testing.assert_allclose(shifts, 0, atol=1e-3)
     assert matched.all()
@@ -46,7 +54,7 @@ def test_the_shift_is_the_negative_of_the_motion_to_a_fifth_of_a_pixel(dy: float
     scene = texture(seed)
     rng = np.random.default_rng(seed)
     frames = np.repeat(view(scene, (0, 0))[None], 20, axis=0) + rng.normal(0, 2, (20, 70, 90)).astype(np.float32)
-    template = learn_template(frames, 1, 4.0, 8)
+    template = learn(frames, 1, 4.0, 8)
     moved = view(scene, (dy, dx))[None] + rng.normal(0, 2, (1, 70, 90)).astype(np.float32)
     shifts, _, _ = estimate_shifts(moved, template)
     # Noise alone moves the estimate by 0.05 px (median of 150 trials, at most 0.13): four times that.
@@ -56,7 +64,7 @@ def test_the_shift_is_the_negative_of_the_motion_to_a_fifth_of_a_pixel(dy: float
 def test_applying_the_estimated_shift_brings_the_frame_back() -> None:
     scene = texture(1)
     still, moved = view(scene, (0, 0)), view(scene, (2.4, -3.3))
-    template = learn_template(np.repeat(still[None], 8, axis=0), 1, 4.0, 8)
+    template = learn(np.repeat(still[None], 8, axis=0), 1, 4.0, 8)
     shift = estimate_shifts(moved[None], template)[0][0]
     inside = (slice(6, -6), slice(6, -6))
     before = np.abs(moved - still)[inside].mean()
@@ -69,7 +77,7 @@ def test_a_frame_of_noise_matches_nothing_and_takes_its_neighbours_shift() -> No
     scene = texture(2)
     frames = np.stack([view(scene, (float(m), 0.0)) for m in rng.uniform(-2, 2, 30)])
     frames += rng.normal(0, 2, frames.shape).astype(np.float32)
-    template = learn_template(frames, 1, 4.0, 8)
+    template = learn(frames, 1, 4.0, 8)
     broken = frames[:5].copy()
     broken[2] = rng.uniform(0, 255, broken[2].shape)
     shifts, matched, _ = estimate_shifts(broken, template)
@@ -81,7 +89,7 @@ def test_a_frame_of_noise_matches_nothing_and_takes_its_neighbours_shift() -> No
 def test_motion_beyond_the_largest_shift_is_not_searched() -> None:
     scene = texture(4)
     still = np.repeat(view(scene, (0, 0))[None], 8, axis=0)
-    template = learn_template(still, 1, 4.0, 0)
+    template = learn(still, 1, 4.0, 0)
     shifts, matched, _ = estimate_shifts(view(scene, (3, 3))[None], template)
     assert not shifts.any()
     assert matched.all()

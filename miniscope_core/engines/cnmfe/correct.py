@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.footprints import enlarge
 from miniscope_core.engines.cnmfe.motion import (
+    RUN_FRAMES,
     bin_frame,
     estimate_shifts,
     fill_outliers,
+    fixed_image,
     flatten,
     learn_local,
     learn_template,
@@ -29,8 +31,6 @@ _SAMPLE_FRAMES: Final = 800
 """Enough that the noise of their mean no longer limits the shifts (measured: 375 frames 0.26 px, 750 0.24 px)."""
 _SAMPLE_BYTES: Final = 112 * 2**20
 """Of the sample, binned and as float32; aligning it needs it twice."""
-_RUN_FRAMES: Final = 25
-"""Sampled frames come in runs: OpenCV decodes some twenty frames for every seek."""
 _SUM_STEPS: Final = 64
 """Steps per count in which frames are summed."""
 _FIT_FRAMES: Final = 4096
@@ -65,6 +65,9 @@ class Corrected:
     outliers: NDArray[np.int64]
     aligned: bool
     """False where the recording has nothing to align to and no frame was moved."""
+    beyond_share: float
+    beyond_px: float
+    """As in the template: frames that lie farther away than the largest shift."""
 
 
 def spatial_bin(cell_diameter_px: float) -> int:
@@ -102,12 +105,13 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     if fit_step > 1:
         fit = ScratchMovie(scratch / "fit.u16", (total // fit_step, *small), scale, signed=False)
     diameter = parameters.cell_diameter_px / bin_factor
-    sample = _sample(recording, bin_factor, diameter, context)
+    sample, mean = _sample(recording, bin_factor, diameter, context)
     template = learn_template(sample, bin_factor, diameter, parameters.max_shift_px)
     if parameters.motion == "piecewise":
         template = learn_local(template, sample, parameters.patch_px, parameters.max_deviation_px)
     del sample
     patches = template.patches
+    fixed = fixed_image(mean, template)
     pixels = height * width
     size = fit_step * max(1, round(int(np.clip(2**23 // pixels, 16, 256)) / fit_step))
     starts = range(0, total, size)
@@ -129,10 +133,13 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         highest = np.zeros(recording.shape, np.float32)
         binned = np.empty((len(frames), *small), np.float32)
         for index, (frame, out) in enumerate(zip(frames, binned, strict=True), span.start):
+            still = frame.astype(np.float32)
+            if fixed is not None:
+                still -= fixed
             if local is None or patches is None:
-                moved = shift_frame(frame.astype(np.float32), shifts[index])
+                moved = shift_frame(still, shifts[index])
             else:
-                moved = warp_frame(frame.astype(np.float32), local[index], patches.grid)
+                moved = warp_frame(still, local[index], patches.grid)
             summed += moved
             np.maximum(highest, moved, out=highest)
             out[...] = bin_frame(moved, bin_factor)
@@ -162,6 +169,8 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         patch_ranges=None if patches is None else patch_ranges(recording.shape, patches.grid),
         local_trust=0.0 if patches is None else patches.trust,
         aligned=template.max_shift > 0,
+        beyond_share=template.beyond_share,
+        beyond_px=template.beyond_px,
         outliers=np.flatnonzero(~matched).astype(np.int64),
     )
 
@@ -177,7 +186,7 @@ def sample_bytes(frames: int, shape: tuple[int, int]) -> int:
 
 
 def _sample_frames(shape: tuple[int, int]) -> int:
-    return int(np.clip(_SAMPLE_BYTES // (4 * shape[0] * shape[1]), 4 * _RUN_FRAMES, _SAMPLE_FRAMES))
+    return int(np.clip(_SAMPLE_BYTES // (4 * shape[0] * shape[1]), 4 * RUN_FRAMES, _SAMPLE_FRAMES))
 
 
 def _fit_step(frames: int, fps: float, decay_time_s: float) -> int:
@@ -186,17 +195,24 @@ def _fit_step(frames: int, fps: float, decay_time_s: float) -> int:
     return max(1, wished, -(-frames // _FIT_FRAMES))
 
 
-def _sample(recording: Recording, bin_factor: int, diameter: float, context: Context) -> NDArray[np.float32]:
-    """Decode runs of frames spread over the recording, a bounded number whatever its length, and flatten them."""
+def _sample(
+    recording: Recording, bin_factor: int, diameter: float, context: Context
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Decode runs of frames spread over the recording, a bounded number whatever its length: flattened, and the mean.
+
+    The mean is that of the frames as they are, (height, width).
+    """
     height, width = (size // bin_factor for size in recording.shape)
     wanted = _sample_frames((height, width))
     total = recording.frame_count
-    starts = [*range(0, total, _RUN_FRAMES)]
+    starts = [*range(0, total, RUN_FRAMES)]
     if total > wanted:
-        starts = [int(start) for start in np.linspace(0, total - _RUN_FRAMES, wanted // _RUN_FRAMES)]
+        starts = [int(start) for start in np.linspace(0, total - RUN_FRAMES, wanted // RUN_FRAMES)]
 
-    def work(start: int) -> NDArray[np.float32]:
-        frames = recording.frames(start, min(start + _RUN_FRAMES, total))
-        return flatten(frames, bin_factor, surround(diameter))
+    def work(start: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        frames = recording.frames(start, min(start + RUN_FRAMES, total))
+        return flatten(frames, bin_factor, surround(diameter)), frames.sum(0, dtype=np.float64)
 
-    return np.concatenate(list(context.map(work, starts)))
+    flat, sums = zip(*context.map(work, starts), strict=True)
+    sample = np.concatenate(flat)
+    return sample, (sum(sums) / len(sample)).astype(np.float32)

@@ -20,16 +20,35 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.pattern import (
+    Pattern,
+    fit_pattern,
+    gains,
+    held_back,
+    no_pattern,
+    released,
+    sharp_pattern,
+    taper,
+)
 from miniscope_core.engines.cnmfe.piecewise import Patches, learn_patches, warp_frame
 from miniscope_core.engines.cnmfe.refine import Refiner, learn_refiner
 
 _SURROUND: Final = 0.6
 """Blur taken away before alignment, in cell diameters: wider keeps more to hold on to, narrower less of the vignette.
 Errors of 0.25, 0.4, 0.6 and 1.0 on one simulated recording: 0.24, 0.21, 0.20 and 0.20 px."""
+RUN_FRAMES: Final = 25
+"""Frames of a sample that follow each other: OpenCV decodes some twenty frames for every seek."""
+_PATTERN_ROUNDS: Final = 2
+"""A third takes more of the brain for pattern: errors with stripes 0.29 and 0.36 px, with a lens rim 0.28 and 0.25."""
 _ROUNDS: Final = 4
 """Alignments of the sample to its own mean; the shifts settle after three or four."""
 _LEAST_MATCH: Final = 5.0
 """Peak of the correlation over its root mean square. Pure noise gives 3 to 4, recordings with anything to see 7 on."""
+_CLEARLY: Final = 1.3
+"""How much higher a peak beyond the largest shift must be than those within it; in noise they are 1.0 to 1.4."""
+_LEAST_BEYOND: Final = 4.0
+"""Least peak over its root mean square of a frame out of reach: part of it lies outside the template. Frames displaced
+by a third of the field give 4.2 to 5.3."""
 _NOISE_CAUTION: Final = 4.0
 _NEWTON_STEPS: Final = 2
 _REFINEMENTS: Final = 2
@@ -62,6 +81,12 @@ class Template:
     least_score: float
     """Frames that match worse than this are outliers."""
     refiner: Refiner
+    beyond_share: float
+    """Part of the sample's frames that match better farther away than the largest shift."""
+    beyond_px: float
+    """How far away those match, in pixels of the recording, along the longer axis; zero where there are none."""
+    pattern: Pattern
+    """What the sensor or the lens adds to every flattened frame; taken out before frames are compared."""
     patches: Patches | None = None
     """Where patches of the field may move by themselves; None where the correction is rigid."""
     max_deviation: float = 0.0
@@ -109,8 +134,8 @@ def flatten(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArra
     flat = np.empty((len(frames), height, width), np.float32)
     for frame, out in zip(frames, flat, strict=True):
         small = bin_frame(frame.astype(np.float32), bin_factor)
-        smooth = cv2.GaussianBlur(small, (0, 0), surround_px, borderType=cv2.BORDER_REFLECT)
-        out[...] = (small - smooth) / np.sqrt(np.maximum(smooth, 1))
+        smooth = _smooth(small, surround_px)
+        out[...] = (small - smooth) / _shot_noise(smooth)
     return flat
 
 
@@ -142,17 +167,25 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
     Template
     """
     factor = 2 if min(flat.shape[1:]) >= 2 * _LEAST_COARSE_PX else 1
-    coarse = np.stack([bin_frame(frame, factor) for frame in flat])
+    coarse = _coarsen(flat, factor)
     shape = coarse.shape[1:]
     limit = max(0, min(-(-max_shift_px // (bin_factor * factor)), (min(shape) - 1) // 2 - 1))
-    displacement, scores, weights = _align(coarse, limit)
+    aligned = _align(coarse, limit)
+    beyond = aligned.beyond
+    if RUN_FRAMES <= np.count_nonzero(beyond == 0) < len(flat):
+        flat, aligned = flat[beyond == 0], aligned.within_reach()
+    pattern = no_pattern(flat.shape[1:])
+    if limit and held_back(gains(flat, aligned.displacement * factor, pattern, diameter)):
+        pattern, displacement = _learn_pattern(flat, factor, limit, diameter)
+        flat = pattern.remove(flat)
+        aligned = _align(_coarsen(flat, factor), limit, displacement / factor)
+    displacement, scores = aligned.displacement * factor, aligned.scores
     median = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - median)))
     least = median - _SCORE_MADS * max(spread, 0.05 * abs(median))
     if median < _LEAST_MATCH:  # nothing to hold on to: shifts would be noise, and moving frames by them does harm
         limit, least = 0, -np.inf
         displacement[:] = 0
-    displacement *= factor
     good = scores >= least
     if not good.all():  # a copy, and the sample is large
         flat, displacement = flat[good], displacement[good]
@@ -162,7 +195,7 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
         displacement -= np.median(displacement, axis=0)
         refiner = learn_refiner(_moved_back(flat, displacement), diameter)
     return Template(
-        weights=weights,
+        weights=aligned.weights,
         image=refiner.image,
         bin_factor=bin_factor,
         diameter=diameter,
@@ -171,6 +204,9 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
         surround_px=surround(diameter),
         least_score=least,
         refiner=refiner,
+        beyond_share=float((beyond > 0).mean()),
+        beyond_px=float(np.median(beyond[beyond > 0])) * factor * bin_factor if beyond.any() else 0.0,
+        pattern=pattern,
     )
 
 
@@ -190,6 +226,7 @@ def learn_local(template: Template, flat: NDArray[np.float32], patch_px: float, 
     """
     if template.max_shift == 0:
         return template
+    flat = template.pattern.remove(flat)
     displacement, scores = _coarse(flat, template)
     flat = flat[scores >= template.least_score]
     displacement = displacement[scores >= template.least_score]
@@ -222,7 +259,7 @@ def estimate_shifts(frames: NDArray[Any], template: Template) -> Motion:
     if template.max_shift == 0:
         still = np.zeros((len(frames), 2), np.float32)
         return Motion(still, np.ones(len(frames), bool), None if patches is None else _everywhere(still, patches))
-    flat = flatten(frames, template.bin_factor, template.surround_px)
+    flat = template.pattern.remove(flatten(frames, template.bin_factor, template.surround_px))
     displacement, scores = _coarse(flat, template)
     displacement -= template.refiner.rigid(_moved_back(flat, displacement))
     limit = template.max_shift * template.coarse_factor
@@ -232,6 +269,33 @@ def estimate_shifts(frames: NDArray[Any], template: Template) -> Motion:
     if local is not None:
         shifts = local.mean(1)
     return Motion(shifts, scores >= template.least_score, local)
+
+
+def fixed_image(mean: NDArray[np.float32], template: Template) -> NDArray[np.float32] | None:
+    """Return what to subtract from frames before they are moved, or else the pattern would move over the brain.
+
+    That is the mean frame without the brain, which a scope shows no sharper than a binned pixel.
+
+    Parameters
+    ----------
+    mean
+        Of the sample's frames as they come, (height, width).
+    template
+        Of the same sample.
+
+    Returns
+    -------
+    ndarray, or None
+        (height, width), counts; None where nothing stays.
+    """
+    if not template.pattern.image.any():
+        return None
+    small = bin_frame(mean, template.bin_factor)
+    brain = small - template.pattern.image * _shot_noise(_smooth(small, template.surround_px))
+    height, width = (size * template.bin_factor for size in brain.shape)
+    fixed = np.zeros_like(mean)
+    fixed[:height, :width] = mean[:height, :width] - cv2.resize(brain, (width, height), interpolation=cv2.INTER_CUBIC)
+    return fixed
 
 
 def shift_frame(frame: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -262,32 +326,109 @@ def nearest_matched(matched: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(nearest, np.int64)
 
 
-def _align(
-    coarse: NDArray[np.float32], limit: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.complex64]]:
-    """Align frames to their own mean by correlation: displacements, how well each matches, and the final weights."""
-    displacement = np.zeros((len(coarse), 2))
-    scores = np.zeros(len(coarse))
-    weights = np.zeros(0, np.complex64)
-    for _ in range(_ROUNDS):
+def _smooth(frame: NDArray[np.float32], surround_px: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(frame, (0, 0), surround_px, borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _shot_noise(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the deviation of shot noise around a level, up to a factor."""
+    return np.sqrt(np.maximum(smooth, 1))
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """Coarse frames aligned to their own mean."""
+
+    displacement: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    """How well each matches."""
+    weights: NDArray[np.complex64]
+    beyond: NDArray[np.int64]
+    """(frame,): how far away a frame is that is out of reach; zero for the others."""
+
+    def within_reach(self) -> "_Aligned":
+        """Leave out the frames that are out of reach."""
+        near = self.beyond == 0
+        return _Aligned(self.displacement[near], self.scores[near], self.weights, self.beyond[near])
+
+
+def _align(coarse: NDArray[np.float32], limit: int, start: NDArray[np.float64] | None = None) -> _Aligned:
+    """Align frames to their own mean by correlation.
+
+    Without displacements to start from, the first thing to align to is a short run of frames: the mean of all shows a
+    recording that jumps twice, and every frame finds itself in it. That run may lie at one end of the motion.
+    """
+    shape = coarse.shape[1:]
+    displacement = np.zeros((len(coarse), 2)) if start is None else start.copy()
+    near, scores, weights = np.ones(len(coarse), bool), np.zeros(len(coarse)), np.zeros(0, np.complex64)
+    for step in range(_ROUNDS if start is None else 1):
         spectra = _spectra(_moved_back(coarse, displacement))
-        mean = spectra.mean(0)
-        power = np.mean(np.abs(spectra - mean) ** 2, axis=0)
-        floor = 1e-3 * float(power.mean()) + np.finfo(np.float32).tiny
-        # The mean of n frames keeps 1/n of their noise; what is mostly that noise must not be matched against.
-        kept = np.maximum(1 - _NOISE_CAUTION * power / (len(coarse) * np.abs(mean) ** 2 + floor), 0)
-        weights = (kept * np.conj(mean) / (power + floor)).astype(np.complex64)
-        weights[0, 0] = 0
-        moved, scores = _displacements(spectra, weights, coarse.shape[1:], limit)
+        reach = limit
+        if start is None and step == 0:
+            reach = max(limit, min(2 * limit, (min(shape) - 1) // 2 - 1))
+            weights = _weights(spectra[_steadiest(spectra)])
+            near = _beyond(spectra, weights, shape, reach, 0.0) == 0
+        else:
+            weights = _weights(spectra[near])
+        moved, scores = _displacements(spectra, weights, shape, reach)
         displacement += moved
-        displacement -= np.median(displacement, axis=0)
+        displacement -= np.median(displacement[near] if near.any() else displacement, axis=0)
+        near &= np.abs(displacement).max(1) <= limit + 1
+        near |= not near.any()
         np.clip(displacement, -limit, limit, out=displacement)
-    return displacement, scores, weights
+    return _Aligned(displacement, scores, weights, _beyond(_spectra(coarse), weights, shape, limit, _LEAST_BEYOND))
+
+
+def _weights(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Weight every frequency of the mean of frames by the inverse of the power that is not explained by it."""
+    mean = spectra.mean(0)
+    power = np.mean(np.abs(spectra - mean) ** 2, axis=0)
+    floor = 1e-3 * float(power.mean()) + np.finfo(np.float32).tiny
+    # The mean of n frames keeps 1/n of their noise; what is mostly that noise must not be matched against.
+    kept = np.maximum(1 - _NOISE_CAUTION * power / (len(spectra) * np.abs(mean) ** 2 + floor), 0)
+    weights: NDArray[np.complex64] = (kept * np.conj(mean) / (power + floor)).astype(np.complex64)
+    weights[0, 0] = 0
+    return weights
+
+
+def _steadiest(spectra: NDArray[np.complex64]) -> slice:
+    """Choose the run of frames whose first half is most like its second: without a jump, and with something to see."""
+    runs = [slice(start, start + RUN_FRAMES) for start in range(0, len(spectra) - RUN_FRAMES + 1, RUN_FRAMES)]
+
+    def alike(run: slice) -> float:
+        middle = (run.start + run.stop) // 2
+        one, other = spectra[run.start : middle].mean(0), spectra[middle : run.stop].mean(0)
+        norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+        return float(np.vdot(one, other).real) / norms if norms > 0 else 0.0
+
+    return max(runs, key=alike, default=slice(0, len(spectra)))
+
+
+def _learn_pattern(
+    flat: NDArray[np.float32], factor: int, limit: int, diameter: float
+) -> tuple[Pattern, NDArray[np.float64]]:
+    """Learn what holds the frames back, and where they are without it."""
+    mean = flat.mean(0)
+    pattern = sharp_pattern(mean)
+    displacement = np.zeros((len(flat), 2))
+    for _ in range(_PATTERN_ROUNDS):
+        displacement = _align(_coarsen(pattern.remove(flat), factor), limit).displacement * factor
+        gain = gains(flat, displacement, pattern, diameter)
+        if not held_back(gain):
+            break
+        displacement = released(displacement, gain)
+        pattern = fit_pattern(mean, _moved_back(flat, displacement).mean(0), displacement)
+    return pattern, displacement
+
+
+def _coarsen(flat: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Bin flattened frames once more, for the correlation."""
+    return np.stack([bin_frame(frame, factor) for frame in flat])
 
 
 def _coarse(flat: NDArray[np.float32], template: Template) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlate frames at the coarse resolution: displacement (n, 2) in their own pixels, and how well they match."""
-    coarse = np.stack([bin_frame(frame, template.coarse_factor) for frame in flat])
+    coarse = _coarsen(flat, template.coarse_factor)
     displacement, scores = _displacements(_spectra(coarse), template.weights, template.coarse_shape, template.max_shift)
     return displacement * template.coarse_factor, scores
 
@@ -325,7 +466,7 @@ def _moved_back(flat: NDArray[np.float32], displacement: NDArray[np.float64]) ->
 
 def _spectra(flat: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Taper the edges of frames and transform."""
-    window = np.outer(_taper(flat.shape[1]), _taper(flat.shape[2])).astype(np.float32)
+    window = np.outer(taper(flat.shape[1]), taper(flat.shape[2])).astype(np.float32)
     spectra: NDArray[np.complex64] = scipy.fft.rfft2(flat * window)
     return spectra
 
@@ -345,6 +486,25 @@ def _displacements(
     peak, height = _climb(cross, start, shape)
     power = np.einsum("nyx,nyx->n", surface, surface) / np.prod(shape)
     return peak, height / (np.sqrt(power) + np.finfo(np.float32).tiny)
+
+
+def _beyond(
+    spectra: NDArray[np.complex64], weights: NDArray[np.complex64], shape: tuple[int, ...], limit: int, least: float
+) -> NDArray[np.int64]:
+    """Find frames whose correlation peaks clearly higher beyond the limit: by how many pixels, zero for the others.
+
+    The peak must also be ``least`` times the root mean square of the correlation.
+    """
+    if limit == 0:
+        return np.zeros(len(spectra), np.int64)
+    surface = scipy.fft.irfft2(spectra * weights, s=shape)
+    away = [np.minimum(np.arange(size), size - np.arange(size)) for size in shape]
+    distance = np.maximum(away[0][:, None], away[1]).ravel()
+    flat = surface.reshape(len(surface), -1)
+    place = flat.argmax(1)
+    highest, near = flat.max(1), flat[:, distance <= limit].max(1)
+    clear = (highest > _CLEARLY * near) & (highest > least * np.sqrt(np.mean(flat**2, axis=1)))
+    return np.where(clear & (distance[place] > limit), distance[place], 0)
 
 
 def _climb(
@@ -378,11 +538,3 @@ def _climb(
         peak += np.where(usable[:, None], np.clip(move / safe[:, None], -0.5, 0.5), 0)
     # Beyond one pixel the climb has left its hill: the whole pixel is the better answer.
     return np.where(np.abs(peak - start).max(1, keepdims=True) > 1, start, peak), value
-
-
-def _taper(size: int) -> NDArray[np.float64]:
-    """Cosine ramps over a sixteenth of the length at both ends."""
-    ramp = max(2, size // 16)
-    edge = np.minimum(np.arange(size) + 0.5, size - 0.5 - np.arange(size)) / ramp
-    ramps: NDArray[np.float64] = 0.5 - 0.5 * np.cos(np.pi * np.minimum(edge, 1))
-    return ramps

@@ -33,6 +33,8 @@ from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, wr
 _LEAST_TRUST: Final = 0.05
 _LEAST_FRAMES: Final = 32
 _LEAST_CELLS_ACROSS: Final = 3
+_TOLD_SHARE: Final = 0.01
+"""Part of the frames beyond the largest shift from which it is told."""
 _PACKAGES: Final = ("numpy", "scipy", "opencv-python-headless", "calab", "zarr")
 
 
@@ -107,6 +109,11 @@ class _Job:
             notes += ("No motion corrected: the frames have no structure to align to.",)
         if corrected.aligned and self.parameters.motion == "piecewise" and corrected.local_trust < _LEAST_TRUST:
             notes += ("The field moves as one: patches were given the shift of the whole frame.",)
+        if corrected.beyond_share > _TOLD_SHARE:
+            notes += (
+                f"{corrected.beyond_share:.0%} of the frames match the others better {corrected.beyond_px:.0f} px "
+                f"away, beyond max_shift_px={self.parameters.max_shift_px}: raise it.",
+            )
         if fit.factors.footprints:
             self._traces(corrected, fit)
         else:

@@ -1,0 +1,55 @@
+"""Static patterns: the gain they put on the shifts is measured, and they are told apart from the brain by motion."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from miniscope_core.engines.cnmfe.pattern import fit_pattern, gains, held_back, no_pattern
+from tests.engines.test_cnmfe_motion import texture, view
+
+DIAMETER = 6.0
+
+
+def moving(seed: int, frames: int = 128) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return frames of a brain that moves by a pixel, mean free and noisy, and how it moves."""
+    rng = np.random.default_rng(seed)
+    motion = rng.normal(0, 1, (frames, 2))
+    scene = texture(seed) - 100
+    movie = np.stack([view(scene, (dy, dx)) for dy, dx in motion])
+    return movie + rng.normal(0, 4, movie.shape).astype(np.float32), motion
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.5, 0.1])
+def test_the_gain_of_shifts_that_are_too_small_is_measured(gain: float) -> None:
+    movie, motion = moving(0)
+    found = gains(movie, gain * motion, no_pattern(movie.shape[1:]), DIAMETER)
+    # Over a pixel of motion the scene is not quite linear: a tenth.
+    np.testing.assert_allclose(found, gain, rtol=0.15)
+    assert held_back(found) == (gain < 0.85)
+
+
+def test_a_pattern_on_top_does_not_change_the_gain() -> None:
+    movie, motion = moving(1)
+    movie += 40 * np.random.default_rng(0).standard_normal((1, movie.shape[1], 1)).astype(np.float32)
+    found = gains(movie, 0.5 * motion, no_pattern(movie.shape[1:]), DIAMETER)
+    np.testing.assert_allclose(found, 0.5, rtol=0.3)
+
+
+def test_frames_that_do_not_move_have_nothing_to_measure_a_gain_by() -> None:
+    rng = np.random.default_rng(2)
+    still = view(texture(2) - 100, (0, 0)) + rng.normal(0, 4, (128, 70, 90)).astype(np.float32)
+    assert not held_back(gains(still, rng.normal(0, 0.1, (128, 2)), no_pattern(still.shape[1:]), DIAMETER))
+
+
+def test_motion_tells_the_pattern_from_the_brain() -> None:
+    movie, motion = moving(3)
+    stripes = np.zeros(movie.shape[1:], np.float32)
+    stripes[::7] = 60
+    stripes -= stripes.mean()
+    still = view(texture(3) - 100, (0, 0))
+    blurred = np.mean([np.roll(stripes, round(-dy), axis=0) for dy, _ in motion], axis=0)
+    pattern = fit_pattern(movie.mean(0) + stripes, still + blurred, np.rint(motion))
+    inside = (slice(8, -8), slice(8, -8))
+    found = pattern.image[inside].ravel()
+    assert np.corrcoef(found, stripes[inside].ravel())[0, 1] > 0.9
+    assert abs(np.corrcoef(found, still[inside].ravel())[0, 1]) < 0.3
