@@ -213,6 +213,11 @@ def write_step() -> int:
     return _CHUNK["frame"] * _SHARD_FACTOR["frame"]
 
 
+def write_units() -> int:
+    """Return the number of units in one shard of a (unit, frame) array: the other step to write slices by."""
+    return _CHUNK["unit"] * _SHARD_FACTOR["unit"]
+
+
 def array_spec(name: str) -> ArraySpec:
     """Return what an array called ``name`` holds.
 

@@ -26,6 +26,7 @@ _TILE_PX: Final = 24
 _SWEEPS: Final = 6
 _RIDGE: Final = 1e-4
 """Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
+_SOLVED_FRAMES: Final = 512
 _LOW: Final = 20.0
 """Percentile of a trace taken for its baseline: a cell is silent most of the time."""
 _MERGE_OVERLAP: Final = 0.3
@@ -59,15 +60,18 @@ class Factors:
         """Traces above their baseline, never below zero, (unit, frame)."""
         if not len(self.raw):
             return self.raw
-        low = np.percentile(self.raw, _LOW, axis=1, keepdims=True).astype(np.float32)
-        above: NDArray[np.float32] = np.maximum(self.raw - low, 0)
-        return above
+        # Row by row: the percentile of all at once would copy them all.
+        low = np.array([np.percentile(row, _LOW) for row in self.raw], np.float32)[:, None]
+        above: NDArray[np.float32] = self.raw - low
+        return np.maximum(above, 0, out=above)
 
     @property
     def centred(self) -> NDArray[np.float32]:
         """The traces without their means, as the mean-free movie holds them."""
         traces = self.traces
-        return traces - traces.mean(1, keepdims=True) if len(traces) else traces
+        if len(traces):
+            traces -= traces.mean(1, keepdims=True)
+        return traces
 
 
 def tile_grid(shape: tuple[int, int]) -> Tiles:
@@ -180,8 +184,11 @@ def update_traces(factors: Factors, movie: ScratchMovie, context: Context) -> No
     rows = to_sparse(factors.footprints, factors.shape)
     gram = (rows @ rows.T).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
-    solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram), projected.astype(np.float64))
-    factors.raw = solved.astype(np.float32)
+    factor = scipy.linalg.cho_factor(gram)
+    for start in range(0, projected.shape[1], _SOLVED_FRAMES):
+        part = projected[:, start : start + _SOLVED_FRAMES]
+        part[...] = scipy.linalg.cho_solve(factor, part.astype(np.float64))
+    factors.raw = projected
 
 
 def update_footprints(factors: Factors, movie: ScratchMovie, context: Context) -> None:

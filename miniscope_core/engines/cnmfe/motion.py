@@ -41,7 +41,7 @@ RUN_FRAMES: Final = 25
 _PATTERN_ROUNDS: Final = 2
 """A third takes more of the brain for pattern: errors with stripes 0.29 and 0.36 px, with a lens rim 0.28 and 0.25."""
 _NARROW_SURROUND: Final = 0.25
-"""The same for the correlation that finds the first shift. On a small field (104×136 px) 0.6 left an error of 0.8 px."""
+"""The same for the correlation that finds the first shift. On a field of 104×136 px 0.6 left an error of 0.8 px."""
 _ROUNDS: Final = 4
 """Alignments of the sample to its own mean; the shifts settle after three or four."""
 _LEAST_MATCH: Final = 5.0

@@ -28,7 +28,7 @@ from miniscope_core.errors import EngineError, MiniscopeError
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.progress import Progress
-from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, write_step
+from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, write_step, write_units
 
 _LEAST_TRUST: Final = 0.05
 _LEAST_FRAMES: Final = 32
@@ -155,8 +155,10 @@ class _Job:
         with self.measure.stage("writing"):
             for name, rows in outputs.items():
                 array = self.writer.create(name, rows.shape)
-                for columns, block in blocks(rows, write_step()):
-                    array[:, columns] = block
+                for part in range(0, units, write_units()):
+                    some = slice(part, min(part + write_units(), units))
+                    for columns, block in blocks(rows, write_step(), some):
+                        array[some, columns] = block
                 rows.close()
         raw.close()
         asked = self.parameters

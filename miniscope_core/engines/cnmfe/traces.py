@@ -75,9 +75,10 @@ def extract(
     return found
 
 
-def blocks(rows: ScratchRows, step: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Read rows in blocks of columns, each (row, ≤ step)."""
+def blocks(rows: ScratchRows, step: int, some: slice | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Read rows, or some of them, in blocks of columns, each (row, ≤ step)."""
     count, length = rows.shape
+    wanted = range(count)[some or slice(None)]
     for start in range(0, length, step):
         columns = slice(start, min(start + step, length))
-        yield columns, np.stack([rows.read(row, columns) for row in range(count)])
+        yield columns, np.stack([rows.read(row, columns) for row in wanted])
