@@ -1,8 +1,8 @@
 """From recording to motion-corrected, binned movie in scratch: one sparse look for the template, one full decode."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from miniscope_core.engines.cnmfe.footprints import enlarge
 from miniscope_core.engines.cnmfe.motion import (
     RUN_FRAMES,
+    Template,
     bin_frame,
     estimate_shifts,
     fill_outliers,
@@ -96,83 +97,117 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         Workers and progress.
     """
     bin_factor = spatial_bin(parameters.cell_diameter_px)
-    scale = 64.0 if recording.dtype == np.uint8 else 1.0
-    total, (height, width) = recording.frame_count, recording.shape
-    fit_step = _fit_step(total, recording.fps, parameters.decay_time_s)
-    small = (height // bin_factor, width // bin_factor)
-    movie = ScratchMovie(scratch / "movie.u16", (total, *small), scale, signed=False)
-    fit = movie
-    if fit_step > 1:
-        fit = ScratchMovie(scratch / "fit.u16", (total // fit_step, *small), scale, signed=False)
     diameter = parameters.cell_diameter_px / bin_factor
     sample, mean = _sample(recording, bin_factor, diameter, context)
     template = learn_template(sample, bin_factor, diameter, parameters.max_shift_px)
     if parameters.motion == "piecewise":
         template = learn_local(template, sample, parameters.patch_px, parameters.max_deviation_px)
     del sample
-    patches = template.patches
-    fixed = fixed_image(mean, template)
-    pixels = height * width
-    size = fit_step * max(1, round(int(np.clip(2**23 // pixels, 16, 256)) / fit_step))
-    starts = range(0, total, size)
-
-    shifts = np.zeros((total, 2), np.float32)
-    matched = np.ones(total, bool)
-    local = None if patches is None else np.zeros((total, len(patches.nearness), 2), np.float32)
-
-    def work(start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        span = slice(start, min(start + size, total))
-        frames = recording.frames(span.start, span.stop)
-        motion = estimate_shifts(frames, template)
-        nearest = nearest_matched(motion.matched)
-        frames = frames if motion.matched.all() else frames[nearest]
-        shifts[span], matched[span] = fill_outliers(motion.shifts, motion.matched), motion.matched
-        if local is not None and motion.local is not None:
-            local[span] = motion.local[nearest]
-        summed = np.zeros(recording.shape, np.float32)
-        highest = np.zeros(recording.shape, np.float32)
-        binned = np.empty((len(frames), *small), np.float32)
-        for index, (frame, out) in enumerate(zip(frames, binned, strict=True), span.start):
-            still = frame.astype(np.float32)
-            if fixed is not None:
-                still -= fixed
-            if local is None or patches is None:
-                moved = shift_frame(still, shifts[index])
-            else:
-                moved = warp_frame(still, local[index], patches.grid)
-            summed += moved
-            np.maximum(highest, moved, out=highest)
-            out[...] = bin_frame(moved, bin_factor)
-        movie.write(start, binned)
-        whole = len(binned) // fit_step
-        if fit is not movie and whole:
-            steps = binned[: whole * fit_step].reshape(whole, fit_step, *small)
-            fit.write(start // fit_step, steps.mean(1))
-        return np.rint(summed * np.float32(_SUM_STEPS)).astype(np.int64), highest
-
-    # Whole numbers add up to the same in any order: so do the chunks, whichever worker comes first.
+    step = _fit_step(recording.frame_count, recording.fps, parameters.decay_time_s)
+    sweep = _Sweep(recording, template, fixed_image(mean, template), step, scratch)
+    # Whole numbers add up to the same in any order: so do the stretches, whichever worker comes first.
     average = np.zeros(recording.shape, np.int64)
     maximum = np.zeros(recording.shape, np.float32)
-    for summed, highest in context.sweep("motion correction", work, starts):
+    for summed, highest in context.sweep("motion correction", sweep.stretch, sweep.starts):
         average += summed
         np.maximum(maximum, highest, out=maximum)
+    patches = template.patches
     return Corrected(
-        movie=movie,
-        fit=fit,
+        movie=sweep.movie,
+        fit=sweep.fit,
         bin_factor=bin_factor,
-        fit_step=fit_step,
+        fit_step=step,
         template=enlarge(template.image, bin_factor, recording.shape),
-        average=(average / (_SUM_STEPS * total)).astype(np.float32),
+        average=(average / (_SUM_STEPS * recording.frame_count)).astype(np.float32),
         maximum=maximum,
-        shifts=shifts,
-        local_shifts=local,
+        shifts=sweep.shifts,
+        local_shifts=sweep.local,
         patch_ranges=None if patches is None else patch_ranges(recording.shape, patches.grid),
         local_trust=0.0 if patches is None else patches.trust,
         aligned=template.max_shift > 0,
         beyond_share=template.beyond_share,
         beyond_px=template.beyond_px,
-        outliers=np.flatnonzero(~matched).astype(np.int64),
+        outliers=np.flatnonzero(~sweep.matched).astype(np.int64),
     )
+
+
+@dataclass
+class _Sweep:
+    """One pass over the frames: shifts found, frames moved, binned and stored. Stretches may come in any order."""
+
+    recording: Recording
+    template: Template
+    fixed: NDArray[np.float32] | None
+    """What is taken from each frame before it is moved."""
+    fit_step: int
+    scratch: Path
+    movie: ScratchMovie = field(init=False)
+    fit: ScratchMovie = field(init=False)
+    shifts: NDArray[np.float32] = field(init=False)
+    matched: NDArray[np.bool_] = field(init=False)
+    local: NDArray[np.float32] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        total, factor = self.recording.frame_count, self.template.bin_factor
+        small = (self.recording.shape[0] // factor, self.recording.shape[1] // factor)
+        scale = 64.0 if self.recording.dtype == np.uint8 else 1.0
+        self.movie = ScratchMovie(self.scratch / "movie.u16", (total, *small), scale, signed=False)
+        self.fit = self.movie
+        if self.fit_step > 1:
+            steps = total // self.fit_step
+            self.fit = ScratchMovie(self.scratch / "fit.u16", (steps, *small), scale, signed=False)
+        self.shifts = np.zeros((total, 2), np.float32)
+        self.matched = np.ones(total, bool)
+        if self.template.patches is not None:
+            self.local = np.zeros((total, len(self.template.patches.nearness), 2), np.float32)
+
+    @property
+    def size(self) -> int:
+        """Frames of a stretch; a property of the frame size alone, so that results do not hang on workers."""
+        height, width = self.recording.shape
+        wished = int(np.clip(2**23 // (height * width), 16, 256))
+        return self.fit_step * max(1, round(wished / self.fit_step))
+
+    @property
+    def starts(self) -> range:
+        """Where the stretches begin."""
+        return range(0, self.recording.frame_count, self.size)
+
+    def stretch(self, start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Correct and store the frames from one start on; return their sum, in small steps, and their maximum."""
+        span = slice(start, min(start + self.size, self.recording.frame_count))
+        frames = self.recording.frames(span.start, span.stop)
+        motion = estimate_shifts(frames, self.template)
+        nearest = nearest_matched(motion.matched)
+        self.shifts[span] = fill_outliers(motion.shifts, motion.matched)
+        self.matched[span] = motion.matched
+        if self.local is not None and motion.local is not None:
+            self.local[span] = motion.local[nearest]
+        summed = np.zeros(self.recording.shape, np.float32)
+        highest = np.zeros(self.recording.shape, np.float32)
+        binned = np.empty((len(frames), *self.movie.shape[1:]), np.float32)
+        for position, out in enumerate(binned):
+            moved = self._moved(frames[nearest[position]], start + position)
+            summed += moved
+            np.maximum(highest, moved, out=highest)
+            out[...] = bin_frame(moved, self.template.bin_factor)
+        self._store(start, binned)
+        return np.rint(summed * np.float32(_SUM_STEPS)).astype(np.int64), highest
+
+    def _moved(self, frame: NDArray[Any], index: int) -> NDArray[np.float32]:
+        still = frame.astype(np.float32)
+        if self.fixed is not None:
+            still -= self.fixed
+        if self.local is None or self.template.patches is None:
+            return shift_frame(still, self.shifts[index])
+        return warp_frame(still, self.local[index], self.template.patches.grid)
+
+    def _store(self, start: int, binned: NDArray[np.float32]) -> None:
+        self.movie.write(start, binned)
+        whole = len(binned) // self.fit_step
+        if self.fit is not self.movie and whole:
+            steps = binned[: whole * self.fit_step].reshape(whole, self.fit_step, *binned.shape[1:])
+            self.fit.write(start // self.fit_step, steps.mean(1))
 
 
 def fit_frames(frames: int, fps: float, decay_time_s: float) -> int:
