@@ -29,7 +29,7 @@ METHOD: Final = "cnmfe_deconvolution"
 _PENALTY: Final = 1.3
 """Of the L1 norm, on traces divided by their noise. Calibrated on four simulated recordings: from 2 down to 1.4 the
 median trace correlation rises by 0.003 and the activity's stays; below 1 noise is taken for activity."""
-_ITERATIONS: Final = 150
+_ITERATIONS: Final = 60
 _LOW: Final = 20.0
 """Percentile of the fluorescence taken for its baseline."""
 _DRIFT_S: Final = 15.0
