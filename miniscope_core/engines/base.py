@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from miniscope_core.io.recording import Recording
-from miniscope_core.models.parameters import EngineParameters
+from miniscope_core.models.parameter_base import EngineParameters
 from miniscope_core.progress import Progress
 from miniscope_core.result import ProcessingResult
 

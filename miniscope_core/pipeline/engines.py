@@ -55,7 +55,7 @@ def _problem(method: str, error: dict[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":  # of several parameters together: it says itself which, and what it got
         return message
-    name = str(error["loc"][-1])
+    name = ".".join(str(part) for part in error["loc"] if part != method)
     if error["type"] != "extra_forbidden":
         return f"{name}: got {error['input']!r}, {message}"
     names = [row["name"] for row in describe_parameters(method)]
