@@ -32,9 +32,22 @@ class Chain:
     versions: dict[str, str]
     """Installed packages that matter, and Python itself."""
     problems: tuple[str, ...]
-    """What keeps it from running, each with its remedy; none: it will do."""
+    """What keeps it from running; none: it will do."""
+    genuine: bool
+    """Whether there is a CaImAn at all, and not what PyPI calls by its name."""
     notes: tuple[str, ...]
     """What does not matter to this engine, but to other uses of that environment."""
+
+    def refuse(self) -> None:
+        """Raise where something keeps CaImAn from running.
+
+        Raises
+        ------
+        EngineError
+            With all of it, and what to do.
+        """
+        if self.problems:
+            raise EngineError(f"{'; '.join(self.problems)}. {REMEDY}.")
 
     def describe(self) -> str:
         """Return one line with the versions."""
@@ -74,7 +87,7 @@ def examine(python: str) -> Chain:
             f"Python for CaImAn at {python}: got {type(error).__name__} ({_short(error)}), expected an interpreter "
             f"that runs. {REMEDY}."
         ) from error
-    return Chain(python, versions, problems, tuple(_notes(answer)))
+    return Chain(python, versions, problems, bool(answer["genuine"]), tuple(_notes(answer)))
 
 
 def _short(error: Exception) -> str:
@@ -88,22 +101,22 @@ def _problems(python: str, answer: dict[str, Any]) -> list[str]:
     if "caiman" in versions and not answer["genuine"]:
         return [
             f"{where}: got the package caiman {versions['caiman']} ({answer['summary']!r}), expected the one for "
-            f"calcium imaging: the caiman of PyPI is an unrelated one of that name. Remove it ({python} -m pip "
-            f"uninstall caiman). {REMEDY}"
+            f"calcium imaging: the caiman of PyPI is an unrelated one of that name. Remove it: {python} -m pip "
+            "uninstall caiman"
         ]
     if not answer["genuine"]:
-        return [f"{where}: got a Python without it, expected CaImAn, which comes from conda-forge. {REMEDY}"]
+        return [f"{where}: got a Python without it, expected CaImAn, which comes from conda-forge"]
     problems = []
     if _numbers(versions.get("caiman", "")) < _TENSORFLOW_UNTIL:
         problems += [
-            f"{where}: got {name} {versions[name]}, expected {rule}. {REMEDY}"
+            f"{where}: got {name} {versions[name]}, expected {rule}"
             for name, bound, rule in _BOUNDS
             if name in versions and _numbers(versions[name]) >= bound
         ]
         if not answer["modules"]["pkg_resources"]:
-            problems.append(f"{where}: got no pkg_resources, expected setuptools < 81. {REMEDY}")
+            problems.append(f"{where}: got no pkg_resources, expected setuptools < 81")
     if not answer["modules"]["h5py"]:
-        problems.append(f"{where}: got no h5py, expected it: results come in HDF5. {REMEDY}")
+        problems.append(f"{where}: got no h5py, expected it: results come in HDF5")
     return problems
 
 

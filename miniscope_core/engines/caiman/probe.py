@@ -11,8 +11,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
-PACKAGES = ("caiman", "numpy", "scipy", "h5py", "setuptools", "opencv-python", "opencv-python-headless", "tensorflow")
-PACKAGES += ("torch", "psutil")
+PACKAGES = (
+    *("caiman", "numpy", "scipy", "h5py", "setuptools", "opencv-python", "opencv-python-headless"),
+    *("tensorflow", "torch", "psutil"),
+)
 
 
 def main() -> None:

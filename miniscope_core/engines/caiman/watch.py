@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 import psutil
 
 _LOOK_S: Final = 0.2
-_MEMORY_EVERY_S: Final = 0.5
+_MEMORY_EVERY_S: Final = 1.0
 _BUSY: Final = 0.01
 """Share of one core below which a tree of processes does nothing."""
 _WINDOW_S: Final = 20.0
