@@ -23,6 +23,7 @@ import scipy.sparse as sp
 import zarr
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from zarr.storage import MemoryStore
 
 from miniscope_core.errors import ResultError
 
@@ -56,8 +57,13 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "activity": ArraySpec(("unit", "frame"), "float32", "a.u.", "deconvolved, in the unit of the traces"),
     "neuropil": ArraySpec(("unit", "frame"), "float32", "a.u.", "background under each footprint"),
     "dff": ArraySpec(("unit", "frame"), "float32", "1", "change over baseline fluorescence"),
+    "detrended": ArraySpec(("unit", "frame"), "float32", "a.u.", "fluorescence less its slow baseline; no ΔF/F"),
     "background": ArraySpec(("component", "y", "x"), "float32", "a.u.", "spatial background components"),
     "background_activity": ArraySpec(("component", "frame"), "float32", "a.u.", "their time courses"),
+    "background_constant": ArraySpec(("y", "x"), "float32", "a.u.", "background of a ring model that does not change"),
+    "ring_weights_data": ArraySpec(("entry",), "float32", "1", "ring model: how neighbours predict a pixel, by row"),
+    "ring_weights_indices": ArraySpec(("entry",), "int64", "px", "C-ordered neighbour, on the ring model's own grid"),
+    "ring_weights_indptr": ArraySpec(("ring_row",), "int64", "1", "where each pixel's row begins"),
     "shifts_px": ArraySpec(("frame", "yx"), "float32", "px", "(dy, dx), the correction applied"),
     "block_shifts_px": ArraySpec(("block", "frame", "yx"), "float32", "px", "the same per block"),
     "block_ranges_px": ArraySpec(("block", "range"), "int64", "px", "y start, y stop, x start, x stop"),
@@ -112,26 +118,11 @@ class ResultInfo(BaseModel):
     )
 
 
-class ArrayWriter:
-    """Write named arrays into ``arrays.zarr`` of a folder, whole or by slices.
+class GroupWriter:
+    """Write the named arrays of a result into a Zarr group, whole or by slices; without one, into memory."""
 
-    Parameters
-    ----------
-    folder
-        Created with its parents; must be empty or absent.
-
-    Raises
-    ------
-    ResultError
-        When the folder already holds something.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise ResultError(f"Output folder is not empty at {self.folder}: name a new one, nothing was overwritten.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._group = zarr.open_group(str(self.folder / ARRAYS_GROUP), mode="w", zarr_format=3)
+    def __init__(self, group: "zarr.Group | None" = None) -> None:
+        self._group = zarr.open_group(MemoryStore(), mode="w", zarr_format=3) if group is None else group
 
     def create(self, name: str, shape: tuple[int, ...]) -> "zarr.Array[Any]":
         """Create an array to be filled by slices.
@@ -175,20 +166,50 @@ class ArrayWriter:
         if values.size:
             array[...] = values.astype(array_spec(name).dtype, copy=False)
 
+    def write_sparse(self, name: str, matrix: "sp.sparray | sp.spmatrix") -> None:
+        """Write a sparse matrix, compressed by row; the one given stays as it is."""
+        rows = sp.csr_array(matrix, copy=True)
+        rows.sum_duplicates()
+        for part in SPARSE_PARTS:
+            self.write(f"{name}_{part}", getattr(rows, part))
+        self._group[f"{name}_indptr"].attrs["sparse_shape"] = list(rows.shape)
+
+    def write_footprints(self, footprints: "sp.sparray | sp.spmatrix") -> None:
+        """Write sparse footprints, (unit, height·width) over C-ordered pixels."""
+        self.write_sparse("footprints", footprints)
+
+    def finish(self, info: ResultInfo) -> "ProcessingResult":
+        """Make a result of the arrays and their description."""
+        return ProcessingResult(info=info, group=self._group)
+
+
+class ArrayWriter(GroupWriter):
+    """Write named arrays into ``arrays.zarr`` of a folder, whole or by slices.
+
+    Parameters
+    ----------
+    folder
+        Created with its parents; must be empty or absent.
+
+    Raises
+    ------
+    ResultError
+        When the folder already holds something.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise ResultError(f"Output folder is not empty at {self.folder}: name a new one, nothing was overwritten.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(zarr.open_group(str(self.folder / ARRAYS_GROUP), mode="w", zarr_format=3))
+
 
 class ResultWriter(ArrayWriter):
     """Write a result folder: arrays in any order, then :meth:`finish`.
 
     Until ``finish`` the folder is no result: :func:`load_result` refuses it.
     """
-
-    def write_footprints(self, footprints: "sp.sparray | sp.spmatrix") -> None:
-        """Write sparse footprints, (unit, height·width) over C-ordered pixels; the matrix given stays as it is."""
-        rows = sp.csr_array(footprints, copy=True)
-        rows.sum_duplicates()
-        for part in SPARSE_PARTS:
-            self.write(f"footprints_{part}", getattr(rows, part))
-        self._group["footprints_indptr"].attrs["sparse_shape"] = list(rows.shape)
 
     def finish(self, info: ResultInfo) -> "ProcessingResult":
         """Make the folder a result, by writing its description last, and load it.

@@ -32,7 +32,7 @@ ALLOWED = {
     "cli": SCIENCE | {"engines", "storage", "pipeline", "plots", "workspace", "figures", "demo", "flows"},
 }
 """What each package or module may import of ours."""
-PUBLIC_NAMES = frozenset({"io", "models", "result", "workspace"})
+PUBLIC_NAMES = frozenset({"engines", "io", "models", "result", "workspace"})
 """What the package's own ``__init__`` gives on."""
 
 
