@@ -7,11 +7,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from miniscope_core.engines.base import Engine
+from miniscope_core.engines.caiman.run import CaimanEngine
 from miniscope_core.engines.cnmfe import CnmfeEngine
 from miniscope_core.errors import ParameterError
 from miniscope_core.models.parameters import Parameters
 
-ENGINES: Final[Mapping[str, Engine[Any]]] = {"cnmfe": CnmfeEngine()}
+ENGINES: Final[Mapping[str, Engine[Any]]] = {"cnmfe": CnmfeEngine(), "caiman": CaimanEngine()}
 _ADAPTER: Final[TypeAdapter[Parameters]] = TypeAdapter(Parameters)
 
 

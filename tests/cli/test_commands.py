@@ -127,6 +127,8 @@ def test_process_alone_leaves_a_result_and_no_database(
         (("--method", "magic"), "no engine"),
         (("--set", "cell_diameter_px"), "NAME=VALUE"),
         (("--set", "cell_diametre_px=3"), "cell_diametre_px"),
+        (("--method", "caiman", "--set", "gsig=3"), "there is no 'gsig', did you mean 'gSig'?"),
+        (("--method", "caiman", "--set", "gSig=[3,0]"), "gSig.1: got 0"),
         (("--set", "cell_diameter_px=-3"), "cell_diameter_px: got -3"),
     ],
 )
@@ -232,6 +234,19 @@ def test_doctor_finds_a_working_installation_and_a_broken_one(
     broken = miniscope("doctor")
     assert broken.status == 1
     assert broken.out.count("FAIL") == 2
+
+
+def test_caiman_that_crashes_is_one_line_and_leaves_nothing(
+    miniscope: MiniscopeProgram, simulated_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "caiman").mkdir()
+    python = make_standin(tmp_path / "caiman", "print('out of luck', file=sys.stderr); sys.exit(3)")
+    monkeypatch.setenv("MINISCOPE_CAIMAN_PYTHON", python)
+    failed = miniscope("process", simulated_folder, "--method", "caiman", "--output", tmp_path / "out")
+    assert failed.status == 1
+    assert "in factorisation: it ended with status 3" in failed.err
+    assert "out of luck" in failed.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["caiman"]
 
 
 @pytest.mark.parametrize(

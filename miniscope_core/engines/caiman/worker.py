@@ -22,7 +22,7 @@ from typing import IO, Any
 
 BLOCK_BYTES = 2**26
 """What a step of the rearrangement of the movie reads at once."""
-SUMMARY_BYTES = 2**28
+SUMMARY_BYTES = 2**27
 """Size of the sample of frames that the correlation image is made of; its making takes several times as much."""
 SAVED_OFFSET = 1e-4
 """What CaImAn's own ``save_memmap`` adds to every value."""
