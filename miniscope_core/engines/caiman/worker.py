@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-BLOCK_BYTES = 2**26
-"""What a step of the rearrangement of the movie reads at once."""
+BLOCK_BYTES = 2**29
+"""What a step of the rearrangement of the movie reads at once: smaller pieces of a frame than a page cost its reading
+whole, again and again."""
 SUMMARY_BYTES = 2**27
 """Size of the sample of frames that the correlation image is made of; its making takes several times as much."""
 SAVED_OFFSET = 1e-4
@@ -173,15 +174,15 @@ def rearrange(corrected: str, scratch: str, border: int) -> str:
     height, width = dims
     name = Path(scratch) / f"corrected_d1_{height}_d2_{width}_d3_1_order_C_frames_{frame_count}.mmap"
     by_pixel = np.memmap(name, np.float32, "w+", shape=(height * width, frame_count))
-    inside = np.zeros((height, width), bool)
-    inside[border : height - border, border : width - border] = True
-    step = max(1, BLOCK_BYTES // (4 * height * width))
+    step = max(1, BLOCK_BYTES // (4 * frame_count))
     least = np.inf
-    for start in range(0, frame_count, step):
-        block = np.asarray(by_frame[:, start : start + step])
+    for start in range(0, height * width, step):
+        block = by_frame[start : start + step] + np.float32(SAVED_OFFSET)
         least = min(least, float(block.min()))
-        by_pixel[:, start : start + step] = block + np.float32(SAVED_OFFSET)
+        by_pixel[start : start + step] = block
     if border:
+        inside = np.zeros((height, width), bool)
+        inside[border : height - border, border : width - border] = True
         by_pixel[~inside.ravel(order="F")] = least
     by_pixel.flush()
     return str(name)
