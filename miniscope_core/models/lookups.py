@@ -36,7 +36,11 @@ LOOKUPS: Final[dict[type[Entity], tuple[dict[str, Any], ...]]] = {
         {"extraction_method": "caiman_deconvolution", "description": "CaImAn's S: deconvolved, unit of the traces"},
         {
             "extraction_method": "caiman_dff",
-            "description": "CaImAn's F_dff: change over baseline; for one-photon data only detrended, not ΔF/F",
+            "description": "CaImAn's F_dff where it was divided by a baseline with background in it",
+        },
+        {
+            "extraction_method": "caiman_detrended",
+            "description": "CaImAn's F_dff where only the slow baseline was taken off; not ΔF/F",
         },
         {"extraction_method": "cnmfe_deconvolution", "description": "Built-in engine: deconvolved, unit of the traces"},
         {"extraction_method": "cnmfe_dff", "description": "Built-in engine: change over baseline fluorescence"},

@@ -177,8 +177,9 @@ class _Rows:
         self._add_classification(masks, classify_masks(measures.geometry, accepted, self._info.cell_diameter_px))
         traces = self._add_fluorescence(masks)
         self._add_activity(traces, "activity", self._info.activity_method)
-        if "dff" in self._arrays:
-            self._add_activity(traces, "dff", f"{self._info.method}_dff")
+        for name in ("dff", "detrended"):
+            if name in self._arrays:
+                self._add_activity(traces, name, f"{self._info.method}_{name}")
         self._add_quality(masks, measures)
 
     def _flushed(self, row: m.Entity) -> Any:

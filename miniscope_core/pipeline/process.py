@@ -6,7 +6,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from miniscope_core.models import (
 )
 from miniscope_core.models.parameters import CnmfeParameters, Parameters
 from miniscope_core.pipeline.engines import engine_for, validate_parameters
-from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.loading import Wanted, loaded, refuse_other_movie
 from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.provenance import provenance
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, next_number
@@ -164,10 +164,11 @@ def add_task(
     paramset_id
         Number of a parameter set.
     task_mode
-        ``trigger`` computes; ``load`` takes the finished result that lies in ``output_dir``. Without one, a task
+        ``trigger`` computes; ``load`` takes the finished result that is at ``output_dir``. Without one, a task
         that is there stays as it is, and a new one computes.
     output_dir
-        For ``load``: the result's folder, relative to a raw root or absolute.
+        For ``load``: the result's folder, or a CaImAn file or folder that holds one, relative to a raw root or
+        absolute.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def add_task(
         When the task is there already with another mode or folder.
     """
     if task_mode is TaskMode.LOAD and not output_dir:
-        raise ParameterError(f"Task {recording}/{paramset_id} loads a result: name its folder by output_dir=.")
+        raise ParameterError(f"Task {recording}/{paramset_id} loads a result: name where it is by output_dir=.")
     as_it_is = task_mode is None and not output_dir
     task_mode = task_mode or TaskMode.TRIGGER
     with archive.database.session() as session:
@@ -240,6 +241,10 @@ class _Job:
     def recording(self) -> RecordingKey:
         return self.key.recording
 
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.key, self.method, self.params, self.frame_count, self.shape)
+
 
 def process_recording(archive: Archive, task: TaskKey, progress: Progress = silent) -> Processed:
     """Compute (or load) a task's result and publish it.
@@ -277,13 +282,16 @@ def process_recording(archive: Archive, task: TaskKey, progress: Progress = sile
         return done
     with archive.database.session() as session:
         job = _read_job(session, task)
-    with Claim(archive.database, job.task_pk) as claim, _noted_failure(claim):
+    with Claim(archive.database, job.task_pk) as claim, _noted_failure(claim), ExitStack() as held:
         # Somebody may have finished between the first look and the claim.
         done = _finished(archive, task)
         if done is not None:
             return done
-        folder, result = _load(archive, job) if job.mode is TaskMode.LOAD else _compute(archive, job, progress)
-        _refuse_other_recording(job, folder, result)
+        if job.mode is TaskMode.LOAD:
+            folder, result = held.enter_context(loaded(archive, job.wanted, job.output_dir))
+        else:
+            folder, result = _compute(archive, job, progress)
+        refuse_other_movie(job.wanted, folder, result)
         accepted = int(result.accepted.sum())
         claim.ensure_held()
         _publish(archive, job, claim, folder, result, progress)
@@ -532,49 +540,6 @@ def refuse_occupied(output_dir: Path) -> None:
     """
     if output_dir.is_file() or (output_dir.exists() and any(output_dir.iterdir())):
         raise ResultError(f"Output folder is not empty at {output_dir}: name a new one, nothing was overwritten.")
-
-
-def _load(archive: Archive, job: _Job) -> tuple[Path, ProcessingResult]:
-    folder = find_below_roots(job.output_dir, archive.settings.raw_roots)
-    result = load_result(folder)
-    result.check(str(folder))
-    where = f"Result in {folder} is not what {job.key} asks for"
-    if result.info.method != job.method:
-        raise ResultError(
-            f"{where}: got method {result.info.method}, expected {job.method}. Use another parameter set."
-        )
-    # As JSON has them, which tells no tuple from a list.
-    used, asked = (json.loads(json.dumps(values, default=str)) for values in (result.parameters, job.params))
-    other = [name for name in asked if name in used and used[name] != asked[name]]
-    if other:
-        got = ", ".join(f"{name} {used[name]!r} (expected {asked[name]!r})" for name in other)
-        raise ResultError(f"{where}: it was computed with {got}. Record its parameters as a set of their own.")
-    _refuse_unknown_activity(archive, folder, result)
-    return folder, result
-
-
-def _refuse_unknown_activity(archive: Archive, folder: Path, result: ProcessingResult) -> None:
-    """Refuse what extraction could not name, before it is published."""
-    info = result.info
-    methods = [info.activity_method, *([f"{info.method}_dff"] if "dff" in result.array_names else [])]
-    with archive.database.session() as session:
-        known = sorted(row.extraction_method for row in session.scalars(select(m.ActivityExtractionMethod)))
-    unknown = [method for method in methods if method not in known]
-    if unknown:
-        raise ResultError(
-            f"Result in {folder}: got activity method {', '.join(unknown)}, expected one of {', '.join(known)}. "
-            "Add it to ActivityExtractionMethod first."
-        )
-
-
-def _refuse_other_recording(job: _Job, folder: Path, result: ProcessingResult) -> None:
-    """Refuse a result of another movie than the task's: its masks would lie elsewhere."""
-    got, expected = (result.frame_count, *result.shape), (job.frame_count, *job.shape)
-    if got != expected:
-        raise ResultError(
-            f"Result in {folder} does not belong to {job.recording}: got {got[0]} frames of {got[1]}×{got[2]} px, "
-            f"expected {expected[0]} of {expected[1]}×{expected[2]} px."
-        )
 
 
 def _publish(
