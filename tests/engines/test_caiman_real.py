@@ -56,6 +56,7 @@ def test_most_cells_of_the_demo_are_found(found: ProcessingResult) -> None:
     assert score.f1 > 0.6
     assert found.versions["caiman"]
     assert found.versions["numpy"]
+    assert {"correlation", "pnr", "template"} <= found.images.keys()
 
 
 def test_shifts_are_the_correction_and_rows_come_first(found: ProcessingResult) -> None:
