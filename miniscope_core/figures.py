@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from miniscope_core import plots
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import CurationKey, as_key
+from miniscope_core.quality.agreement import Agreement
+from miniscope_core.quality.scoring import moved
 from miniscope_core.quality.seeds import seed_fates
 from miniscope_core.result import ProcessingResult
 from miniscope_core.workspace import Workspace
@@ -197,6 +199,43 @@ def result_figure(result: ProcessingResult, *, joins_s: Sequence[float] = (), ti
         activity=_rows(result, "activity", best),
         mask_ids=best,
         joins_s=joins_s,
+        title=title,
+    )
+
+
+def agreement_figure(
+    first: ProcessingResult,
+    second: ProcessingResult,
+    agreement: Agreement,
+    *,
+    names: tuple[str, str] = ("first", "second"),
+    title: str = "",
+) -> Figure:
+    """Draw how far two results of one recording agree, on the first's correlation image.
+
+    Parameters
+    ----------
+    first, second
+        Of any engine.
+    agreement
+        As :func:`miniscope_core.quality.agreement.compare_results` returned it.
+    names
+        Of the two results.
+    title
+        Above all of it.
+    """
+    # Where the first keeps no image, the second's serves: the two lie apart by a pixel or so.
+    images = second.images | {name: image for name, image in first.images.items() if np.isfinite(image).any()}
+    compared = (agreement.first_units, agreement.second_units)
+    positions = [np.searchsorted(units, agreement.pairs[:, side]) for side, units in enumerate(compared)]
+    return plots.plot_agreement(
+        images.get("correlation", images["average"]),
+        first.footprints[agreement.first_units],
+        moved(second.footprints[agreement.second_units], first.shape, agreement.offset_px),
+        np.stack(positions, axis=1),
+        agreement.trace_r,
+        agreement.activity_r,
+        names=names,
         title=title,
     )
 

@@ -22,6 +22,7 @@ _COMMANDS = (
     "run",
     "status",
     "plot",
+    "compare",
     "ingest",
     "process",
     "curate",

@@ -193,8 +193,8 @@ def draw_contours(
     ids = np.arange(count) if mask_ids is None else np.asarray(mask_ids)
     keep = np.ones(count, bool) if accepted is None else np.asarray(accepted, bool)
     lines = [outline(rows, unit, (shape[0], shape[1]), level) for unit in range(count)]
-    _draw_lines(axes, [line for unit in np.flatnonzero(~keep) for line in lines[unit]], REJECTED, "--", "rejected")
-    _draw_lines(axes, [line for unit in np.flatnonzero(keep) for line in lines[unit]], ACCEPTED, "-", "accepted")
+    draw_lines(axes, [line for unit in np.flatnonzero(~keep) for line in lines[unit]], REJECTED, "--", "rejected")
+    draw_lines(axes, [line for unit in np.flatnonzero(keep) for line in lines[unit]], ACCEPTED, "-", "accepted")
     axes.set_xlim(-0.5, shape[1] - 0.5)
     axes.set_ylim(shape[0] - 0.5, -0.5)
     if numbered:
@@ -263,9 +263,8 @@ def _rows(footprints: Footprints) -> "sp.csr_array":
     return rows
 
 
-def _draw_lines(
-    axes: Axes, lines: list[NDArray[np.float64]], colour: str, style: Literal["-", "--"], name: str
-) -> None:
+def draw_lines(axes: Axes, lines: list[NDArray[np.float64]], colour: str, style: Literal["-", "--"], name: str) -> None:
+    """Draw lines (point, 2) of (x, y), px, such as :func:`outline` gives, over an image."""
     drawn = LineCollection(lines, colors=colour, linestyles=style, linewidths=1.0, label=name)
     # A dark seam keeps the line visible on bright cells.
     drawn.set_path_effects([Stroke(linewidth=1.9, foreground=(0, 0, 0, 0.55)), Normal()])

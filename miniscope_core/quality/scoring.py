@@ -148,7 +148,7 @@ def score_units(
     traces, activity
         (unit, frame); left out, their score is nan.
     shifts_px
-        (frame, 2), the correction applied, (dy, dx); left out, no offset is absorbed and the error is nan.
+        (frame, 2), the correction applied, (dy, dx); left out or with nan, no offset is absorbed and the error is nan.
     similarity
         ``"cosine"`` of the weights, or ``"iou"``: overlap of the masks that hold nine tenths of them. The assignment
         maximises its sum.
@@ -172,7 +172,7 @@ def score_units(
     target = truth.select(keep)
     offset = np.zeros(2)
     rmse = float("nan")
-    if shifts_px is not None and truth.motion_px is not None:
+    if shifts_px is not None and truth.motion_px is not None and np.isfinite(shifts_px).all():
         offset, rmse = shift_error(shifts_px, truth.motion_px)
     moved_px = (round(float(offset[0])), round(float(offset[1])))
     compare, usual = _SIMILARITIES[similarity]

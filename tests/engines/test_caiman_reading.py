@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from miniscope_core import load_caiman, load_result
-from miniscope_core.engines.caiman import find_caiman_file, read_caiman, write_result
+from miniscope_core.engines.caiman import find_caiman_file, hdf5, read_caiman, write_result
 from miniscope_core.errors import ResultError
 from tests.caiman_files import (
     CENTERS,
@@ -505,10 +505,35 @@ def test_loop_of_links_is_refused(file: Path) -> None:
 
 def test_file_cut_short_anywhere_gives_one_of_our_errors(file: Path) -> None:
     whole = write_caiman(file).read_bytes()
-    for size in range(0, len(whole), max(1, len(whole) // 60)):
+    for size in range(0, len(whole), max(1, len(whole) // 12)):
         file.write_bytes(whole[:size])
         with pytest.raises(ResultError, match="CaImAn result"):
             read_caiman(file)
+
+
+def test_damaged_bytes_give_a_result_or_one_of_our_errors(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "PATIENCE_S", 5.0)
+    whole = write_caiman(file).read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        damaged = bytearray(whole)
+        for position in rng.integers(0, len(whole), 20):
+            damaged[position] = int(rng.integers(0, 256))
+        file.write_bytes(damaged)
+        try:
+            read_caiman(file)
+        except ResultError:
+            continue
+
+
+def test_file_that_the_library_gets_stuck_in_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "PATIENCE_S", 2.0)
+    damaged = bytearray(write_caiman(file).read_bytes())
+    size_of_first_text = damaged.index(b"GCOL") + 24
+    damaged[size_of_first_text : size_of_first_text + 8] = bytes(8)
+    file.write_bytes(damaged)
+    with pytest.raises(ResultError, match="library got stuck"):
+        read_caiman(file)
 
 
 # -- files that CaImAn wrote ----------------------------------------------------------------------------------

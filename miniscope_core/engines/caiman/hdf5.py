@@ -5,8 +5,11 @@ group of ``data, indices, indptr, shape``, compressed by column whatever it was;
 1.9.9 datasets; what HDF5 has no type for became an array of fixed strings.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +28,25 @@ _MOST_PACKED: Final = 1_100
 _ALWAYS_READ_BYTES: Final = 2**24
 _DEEPEST: Final = 4
 _LONGEST_LIST: Final = 1_000
+PATIENCE_S: Final = 60.0
+"""Longest look at a file's structure; a sound one takes a fraction of a second."""
+_LOOK: Final = """
+import sys, h5py
+def look(name, node):
+    for key in node.attrs:
+        try:
+            node.attrs[key]
+        except Exception:
+            pass
+    if isinstance(node, h5py.Dataset) and (node.size or 0) <= 1000:
+        try:
+            node[()]
+        except Exception:
+            pass
+with h5py.File(sys.argv[1], "r") as file:
+    look("/", file)
+    file.visititems(look)
+"""
 _BROKEN: Final = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError),
     *(AttributeError, MemoryError, RecursionError, NotImplementedError),
@@ -42,6 +64,36 @@ def explained(path: Path) -> Iterator[None]:
     except _BROKEN as error:
         reason = str(error).strip("'\" \n").split("\n")[0] or type(error).__name__
         raise ResultError(f"Unreadable CaImAn result at {path}: {reason}. Is the copy complete?") from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["Reader"]:
+    """Open a file whose text and structure proved readable, and explain what goes wrong inside."""
+    _prove_readable(path)
+    with explained(path), h5py.File(path, "r") as file:
+        yield Reader(file, path)
+
+
+def _prove_readable(path: Path) -> None:
+    """Let a process of its own look at everything small: damaged texts keep the HDF5 library busy for ever.
+
+    A size of zero in the heap that holds texts is enough (tried with HDF5 2.0.0): no thread can be stopped in there.
+    """
+    facts = path.stat()
+    _look(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _look(path: Path, size: int, mtime_ns: int) -> None:
+    command = [sys.executable, "-I", "-c", _LOOK, str(path)]
+    try:
+        status = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False).returncode
+    except subprocess.TimeoutExpired:
+        status = -1
+    if status < 0:
+        raise ResultError(
+            f"Unreadable CaImAn result at {path}: the HDF5 library got stuck in it. The file is damaged; copy it again."
+        )
 
 
 class Reader:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from zipfile import BadZipFile, ZipFile
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from miniscope_core.engines.caiman.hdf5 import Reader, explained
+from miniscope_core.engines.caiman.hdf5 import opened
 from miniscope_core.errors import ResultError
 
 Lookup: TypeAlias = Callable[[str], "NDArray[Any] | None"]
@@ -162,8 +161,7 @@ def _from_file(path: Path, grid: Grid, frame_count: int) -> Motion | None:
         if path.suffix == ".npz":
             return motion_from(_npz(path), grid, frame_count, str(path))
         if path.suffix in HDF5_SUFFIXES:
-            with explained(path), h5py.File(path, "r") as file:
-                reader = Reader(file, path)
+            with opened(path) as reader:
                 if reader.node("estimates") is not None:
                     return None  # another result, whose shifts are its own
                 inside = reader.group("motion_correction") or reader

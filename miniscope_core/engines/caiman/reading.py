@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.caiman.hdf5 import Reader, explained
+from miniscope_core.engines.caiman.hdf5 import Reader, opened
 from miniscope_core.engines.caiman.motion import (
     HDF5_SUFFIXES,
     Grid,
@@ -149,8 +149,8 @@ def _results_in(folder: Path) -> list[Path]:
 
 def _may_be_result(path: Path) -> bool:
     try:
-        with explained(path), h5py.File(path, "r") as file:
-            return _estimates(Reader(file, path)) is not None
+        with opened(path) as reader:
+            return _estimates(reader) is not None
     except ResultError:
         return True
 
@@ -184,8 +184,7 @@ def read_caiman(path: str | os.PathLike[str]) -> CaimanResult:
     """
     path = find_caiman_file(path)
     # What float32 cannot hold is infinite there.
-    with explained(path), np.errstate(over="ignore", invalid="ignore"), h5py.File(path, "r") as file:
-        reader = Reader(file, path)
+    with opened(path) as reader, np.errstate(over="ignore", invalid="ignore"):
         estimates = _estimates(reader)
         if estimates is None:
             raise ResultError(f"No CaImAn result at {path}: it has no estimates with A and C. Was it saved by CaImAn?")
@@ -458,8 +457,7 @@ def is_detrended(values: NDArray[np.floating], course: NDArray[np.floating]) -> 
 
 def _has_shifts(path: Path) -> bool:
     try:
-        with explained(path), h5py.File(path, "r") as file:
-            reader = Reader(file, path)
+        with opened(path) as reader:
             own = (reader.node(name) for name in ("estimates/shifts", "motion_correction/shifts_rig"))
             return any(isinstance(node, h5py.Dataset) and bool(node.size) and node.ndim > 0 for node in own) or (
                 reader.node("motion_correction/x_shifts_els") is not None
