@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
@@ -50,10 +50,15 @@ class Settings(BaseSettings):
     )
     scratch_dir: Path = Field(default=Path(), description="Working files of engines; default below MINISCOPE_HOME")
     caiman_python: str = Field(default="", description="Python interpreter that has CaImAn; default this one")
+    time_limit: PositiveFloat = Field(
+        default=86_400.0, description="Seconds that CaImAn may take for one recording; it is ended then"
+    )
     workers: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1, description="Processes or threads an engine may use"
     )
-    memory_limit: PositiveInt = Field(default=4 * GIB, description="Memory an engine may plan with, in bytes")
+    memory_limit: PositiveInt = Field(
+        default=4 * GIB, description="Memory an engine may plan with, in bytes; CaImAn is ended above it"
+    )
 
     @field_validator("home")
     @classmethod

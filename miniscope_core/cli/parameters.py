@@ -12,7 +12,7 @@ from miniscope_core.errors import ParameterError
 if TYPE_CHECKING:
     from miniscope_core.models.parameters import Parameters
 
-Method = Annotated[str, typer.Option(help="Engine: cnmfe is built in.")]
+Method = Annotated[str, typer.Option(help="Engine: cnmfe is built in; caiman drives a CaImAn that is installed.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An engine parameter; may be repeated.")
 ]

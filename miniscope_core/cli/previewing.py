@@ -65,6 +65,7 @@ def look(
             workers=settings.workers,
             memory_limit_bytes=settings.memory_limit,
             progress=progress,
+            caiman_python=settings.caiman_python,
         )
 
 

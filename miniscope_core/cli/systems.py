@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,7 +20,7 @@ _LITTLE_SPACE: Final = 10 * GIB
 
 @app.command()
 def doctor(context: typer.Context) -> None:
-    """Check the installation: packages, database, store, scratch space, raw roots, Prefect, CaImAn's impostor."""
+    """Check the installation: packages, database, store, scratch space, raw roots, Prefect, CaImAn and its impostor."""
     settings = common(context).settings
     checks: dict[str, Callable[[Settings], str]] = {
         "python": lambda _: sys.version.split()[0],
@@ -92,18 +91,14 @@ def _prefect(settings: Settings) -> str:
 
 
 def _caiman(settings: Settings) -> str:
-    try:
-        found = distribution("caiman")
-    except PackageNotFoundError:
-        return "not installed here (the built-in engine needs none)"
-    summary = str(found.metadata["Summary"] or "")
-    if "calcium" not in summary.lower():
-        raise StoreError(
-            f"The package caiman {found.version} in this environment is not the calcium-imaging CaImAn but an "
-            f"unrelated one of that name ({summary!r}). Remove it: pip uninstall caiman. "
-            "CaImAn itself comes from conda-forge."
-        )
-    return f"CaImAn {found.version}"
+    """Check the Python that CaImAn is in; that there is none is no failure where none was named."""
+    from miniscope_core.engines.caiman.chain import examine
+
+    chain = examine(settings.caiman_python)
+    if not settings.caiman_python and "caiman" not in chain.versions and not chain.genuine:
+        return "not installed here (the built-in engine needs none); for CaImAn see deployments/caiman.md"
+    chain.refuse()
+    return chain.describe()
 
 
 @app.command()

@@ -16,12 +16,18 @@ _INTERVAL_S = 0.05
 class Measure:
     """Measure a run; use as a context manager around it.
 
-    Peak memory is sampled twenty times a second over this process and all that it starts meanwhile, so a shorter
-    peak can be missed; children that were there before (a Prefect server, say) are none of the run's. CPU seconds
-    are those of this process (all threads) and of children that have ended.
+    Peak memory is sampled, by default twenty times a second, over this process and all that it starts meanwhile, so a
+    shorter peak can be missed; children that were there before (a Prefect server, say) are none of the run's. CPU
+    seconds are those of this process (all threads) and of children that have ended.
+
+    Parameters
+    ----------
+    interval_s
+        Time between samples; a long run of many processes need not be asked so often.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interval_s: float = _INTERVAL_S) -> None:
+        self._interval_s = interval_s
         self.timings: dict[str, float] = {}
         """Wall seconds by stage, in the order they began."""
         self.peak_memory_bytes = 0
@@ -61,7 +67,7 @@ class Measure:
     def _watch(self) -> None:
         while not self._stop.is_set():
             self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes(self._others))
-            self._stop.wait(_INTERVAL_S)
+            self._stop.wait(self._interval_s)
 
 
 def _cpu_seconds() -> float:

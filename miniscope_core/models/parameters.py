@@ -1,38 +1,19 @@
 """Typed parameters: one model per engine, one union with ``method`` as the discriminator.
 
-Parameters are in units of biology or of the hardware. Those that a person chooses come first; the others are marked
-as expert by :func:`expert`, which is the one place that says so: forms, lists and schemas read it from there.
+The built-in engine's are in units of biology or of the hardware, CaImAn's have CaImAn's names and units.
 """
 
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, model_validator
 
 from miniscope_core.errors import ParameterError
+from miniscope_core.models.caiman import CaimanParameters
+from miniscope_core.models.parameter_base import DEFAULT_DIAMETER_PX, EngineParameters, expert
 
-DEFAULT_DIAMETER_PX: Final = 13.0
-"""Width of a cell body in CA1 through a V4 scope (1.66 µm/px)."""
 _SAME_DIAMETER: Final = 1e-6
-
-
-def expert(schema: JsonDict) -> None:
-    """Mark a parameter in its JSON schema as one that the defaults serve well; for ``json_schema_extra``."""
-    schema["group"] = "expert"
-    schema["description"] = f"Expert: {schema['description']}"
-
-
-class EngineParameters(BaseModel):
-    """What every engine's parameters have in common: immutable, complete, no unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
-
-    @model_serializer(mode="wrap")
-    def _leave_out_what_has_no_value(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Dump only what has a value: sets of a version that did not know a parameter yet keep their hashes."""
-        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class CnmfeParameters(EngineParameters):
@@ -173,5 +154,5 @@ class CnmfeParameters(EngineParameters):
         return self.given_diameter_px
 
 
-Parameters = Annotated[CnmfeParameters, Field(discriminator="method")]
+Parameters = Annotated[CnmfeParameters | CaimanParameters, Field(discriminator="method")]
 """Any engine's parameters."""

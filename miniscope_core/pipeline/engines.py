@@ -7,11 +7,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from miniscope_core.engines.base import Engine
+from miniscope_core.engines.caiman.run import CaimanEngine
 from miniscope_core.engines.cnmfe import CnmfeEngine
 from miniscope_core.errors import ParameterError
 from miniscope_core.models.parameters import Parameters
 
-ENGINES: Final[Mapping[str, Engine[Any]]] = {"cnmfe": CnmfeEngine()}
+ENGINES: Final[Mapping[str, Engine[Any]]] = {"cnmfe": CnmfeEngine(), "caiman": CaimanEngine()}
 _ADAPTER: Final[TypeAdapter[Parameters]] = TypeAdapter(Parameters)
 
 
@@ -55,7 +56,7 @@ def _problem(method: str, error: dict[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":  # of several parameters together: it says itself which, and what it got
         return message
-    name = str(error["loc"][-1])
+    name = ".".join(str(part) for part in error["loc"] if part != method)
     if error["type"] != "extra_forbidden":
         return f"{name}: got {error['input']!r}, {message}"
     names = [row["name"] for row in describe_parameters(method)]

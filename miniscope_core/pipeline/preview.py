@@ -84,6 +84,7 @@ def preview_recording(
     workers: int = 1,
     memory_limit_bytes: int = 4 * 2**30,
     progress: Progress = silent,
+    caiman_python: str = "",
 ) -> Preview:
     """Run an engine on a sample of a recording; no database, no store, and nothing is left on disk.
 
@@ -99,6 +100,8 @@ def preview_recording(
         What the engine may use.
     progress
         Told the engine's stages.
+    caiman_python
+        Interpreter that has CaImAn; empty: the running one.
 
     Raises
     ------
@@ -108,7 +111,15 @@ def preview_recording(
     sample = sample_recording(recording, frames)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="miniscope-preview-") as folder:
-        result = compute(sample, parameters, Path(folder) / "result", workers, memory_limit_bytes, progress)
+        result = compute(
+            sample,
+            parameters,
+            Path(folder) / "result",
+            workers,
+            memory_limit_bytes,
+            progress,
+            caiman_python=caiman_python,
+        )
         seconds = time.monotonic() - began
         return Preview(_in_memory(result), recording.frame_count, seconds, workers, _joins_s(sample))
 

@@ -386,7 +386,16 @@ def _compute(archive: Archive, job: _Job, progress: Progress) -> tuple[Path, Pro
     # A claim can lapse while its holder is alive: two attempts at one task must not touch each other's files.
     attempt = folder.with_name(f"attempt-{uuid.uuid4().hex}")
     try:
-        result = compute(recording, parameters, attempt, settings.workers, settings.memory_limit, progress)
+        result = compute(
+            recording,
+            parameters,
+            attempt,
+            settings.workers,
+            settings.memory_limit,
+            progress,
+            settings.time_limit,
+            settings.caiman_python,
+        )
         return _share(attempt, folder, result)
     finally:
         _leave_if_empty(folder.parent)
@@ -433,6 +442,8 @@ def compute(
     workers: int,
     memory_limit_bytes: int,
     progress: Progress,
+    time_limit_s: float = 86_400.0,
+    caiman_python: str = "",
 ) -> ProcessingResult:
     """Run an engine alone: no database, no store.
 
@@ -449,6 +460,10 @@ def compute(
         What the engine may use.
     progress
         Told the engine's stages.
+    time_limit_s
+        How long an engine may take that runs another program.
+    caiman_python
+        Interpreter that has CaImAn; empty: the running one.
 
     Raises
     ------
@@ -467,7 +482,7 @@ def compute(
     try:
         with _explained(recording, working_dir):
             scratch.mkdir(parents=True)
-            resources = Resources(scratch, workers, memory_limit_bytes)
+            resources = Resources(scratch, workers, memory_limit_bytes, time_limit_s, caiman_python)
             engine.run(recording, parameters, partial, progress, resources).check(str(partial))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -20,6 +21,7 @@ from miniscope_core.storage.archive import Archive
 from miniscope_core.workspace import Workspace
 from tests.builders import SCOPE, make_movie, write_v4_session
 from tests.cli.conftest import MiniscopeProgram
+from tests.engines.caiman_standin import make_standin
 from tests.simulation import simulate
 
 SMALL = ("--set", "cell_diameter_px=10")
@@ -122,9 +124,11 @@ def test_process_alone_leaves_a_result_and_no_database(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--method", "caiman"), "no engine"),
+        (("--method", "magic"), "no engine"),
         (("--set", "cell_diameter_px"), "NAME=VALUE"),
         (("--set", "cell_diametre_px=3"), "cell_diametre_px"),
+        (("--method", "caiman", "--set", "gsig=3"), "there is no 'gsig', did you mean 'gSig'?"),
+        (("--method", "caiman", "--set", "gSig=[3,0]"), "gSig.1: got 0"),
         (("--set", "cell_diameter_px=-3"), "cell_diameter_px: got -3"),
     ],
 )
@@ -230,6 +234,42 @@ def test_doctor_finds_a_working_installation_and_a_broken_one(
     broken = miniscope("doctor")
     assert broken.status == 1
     assert broken.out.count("FAIL") == 2
+
+
+def test_caiman_that_crashes_is_one_line_and_leaves_nothing(
+    miniscope: MiniscopeProgram, simulated_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "caiman").mkdir()
+    python = make_standin(tmp_path / "caiman", "print('out of luck', file=sys.stderr); sys.exit(3)")
+    monkeypatch.setenv("MINISCOPE_CAIMAN_PYTHON", python)
+    failed = miniscope("process", simulated_folder, "--method", "caiman", "--output", tmp_path / "out")
+    assert failed.status == 1
+    assert "in factorisation: it ended with status 3" in failed.err
+    assert "out of luck" in failed.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["caiman"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        ({}, 0, "CaImAn 1.12.1 at "),
+        ({"genuine": False, "summary": "MicroPython tool"}, 1, "expected the one for calcium imaging"),
+        ({"versions": {"caiman": "1.12.1", "numpy": "2.1.0"}}, 1, "got numpy 2.1.0, expected NumPy < 2"),
+    ],
+    ids=["real", "impostor", "wrong bounds"],
+)
+def test_doctor_checks_the_python_that_has_caiman(
+    miniscope: MiniscopeProgram,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: dict[str, Any],
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.setenv("MINISCOPE_CAIMAN_PYTHON", make_standin(tmp_path, "", **answer))
+    seen = miniscope("doctor")
+    assert seen.status == status
+    assert message in seen.out
 
 
 def test_setting_that_makes_no_sense_is_one_line(miniscope: MiniscopeProgram, monkeypatch: pytest.MonkeyPatch) -> None:

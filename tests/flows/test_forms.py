@@ -33,12 +33,13 @@ def test_models_are_drawn_as_fields_not_as_json(flow: Any) -> None:
     form = schema(flow)
     for name, field in form["properties"].items():
         assert "oneOf" not in field, name
-        members = [member.get("type") for member in field.get("anyOf", [])]
-        assert members in ([], ["integer", "null"]), name
+        members = [member.get("type", "model") for member in field.get("anyOf", [])]
+        assert members in ([], ["integer", "null"], ["model", "model"]), name
     # What has a default is filled in, so that a model is never an empty box to be switched on.
     for name in {"options", "parameters", "policy"} & form["properties"].keys():
         assert isinstance(form["properties"][name]["default"], dict)
-        assert form["properties"][name]["$ref"].startswith("#/definitions/")
+        field = form["properties"][name]
+        assert all(one["$ref"].startswith("#/definitions/") for one in field.get("anyOf", [field]))
 
 
 def test_bounds_are_part_of_the_form() -> None:
@@ -50,8 +51,9 @@ def test_bounds_are_part_of_the_form() -> None:
     assert schema(run_pipeline)["required"] == ["recording_dir"]
 
 
-def test_expert_parameters_say_so_and_come_last() -> None:
-    fields = schema(run_pipeline)["definitions"]["CnmfeParameters"]["properties"]
+@pytest.mark.parametrize("model", ["CnmfeParameters", "CaimanParameters"])
+def test_expert_parameters_say_so_and_come_last(model: str) -> None:
+    fields = schema(run_pipeline)["definitions"][model]["properties"]
     expert = [field["description"].startswith("Expert: ") for field in fields.values() if "description" in field]
     assert 0 < sum(expert) < len(expert)
     assert expert == sorted(expert)

@@ -27,6 +27,7 @@ _IMAGES: Final = {
     "average": ("average_image",),
     "max": ("max_image",),
     "correlation": ("correlation_image",),
+    "pnr": ("pnr_image",),
 }
 """Our names of images, and what they are called there."""
 _MOST_BYTES: Final = 2**31
