@@ -90,7 +90,7 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     recording
         Decoded twice: a sample for the template, then every frame once.
     parameters
-        Cell diameter and largest shift are used.
+        Cell diameter, decay time and what concerns motion are used.
     scratch
         Folder for the movies.
     context

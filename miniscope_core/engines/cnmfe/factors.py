@@ -24,7 +24,7 @@ from miniscope_core.engines.cnmfe.parallel import Context
 
 _TILE_PX: Final = 24
 _SWEEPS: Final = 6
-_RIDGE: Final = 1e-4
+RIDGE: Final = 1e-4
 """Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
 _SOLVED_FRAMES: Final = 512
 _LOW: Final = 20.0
@@ -183,7 +183,7 @@ def update_traces(factors: Factors, movie: ScratchMovie, context: Context) -> No
     projected = over_space(movie, tiled, len(factors.footprints), context)
     rows = to_sparse(factors.footprints, factors.shape)
     gram = (rows @ rows.T).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
+    gram[np.diag_indices_from(gram)] *= 1 + RIDGE
     factor = scipy.linalg.cho_factor(gram)
     for start in range(0, projected.shape[1], _SOLVED_FRAMES):
         part = projected[:, start : start + _SOLVED_FRAMES]

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.ndimage as ndi
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.deconvolve import noise_of
 from miniscope_core.engines.cnmfe.factors import Factors, by_tile, subtract_units, tile_grid
 from miniscope_core.engines.cnmfe.footprints import Footprint, support, tidy
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
@@ -51,7 +52,7 @@ def split(factors: Factors, movie: ScratchMovie, context: Context) -> int:
     """Split units that are two cells; return how many were."""
     if not factors.footprints:
         return 0
-    noise = float(np.median([_noise(row) for row in factors.raw]))
+    noise = float(np.median([noise_of(row.astype(np.float64)) for row in factors.raw]))
     collected = _collect(factors, movie, noise, context)
     pairs = context.map(lambda events: halve(events, noise, factors.diameter), collected)
     done = 0
@@ -181,7 +182,3 @@ def _event_frames(raw: NDArray[np.float32], noise: float) -> NDArray[np.int64]:
         order = np.argsort(-above[peaks], kind="stable")
         peaks = peaks[order[np.linspace(0, len(order) - 1, _MOST_EVENTS).astype(int)]]
     return np.sort(peaks).astype(np.int64)
-
-
-def _noise(row: NDArray[np.float32]) -> float:
-    return float(np.median(np.abs(np.diff(row))) / (0.6745 * np.sqrt(2))) if len(row) > 2 else 0.0

@@ -7,20 +7,16 @@ number.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.background import Ring, filter_footprints
-from miniscope_core.engines.cnmfe.factors import project, sparse_by_tile, tile_grid
+from miniscope_core.engines.cnmfe.factors import RIDGE, project, sparse_by_tile, tile_grid
 from miniscope_core.engines.cnmfe.footprints import Footprint, to_sparse
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
-
-_RIDGE: Final = 1e-4
-"""Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
 
 
 def extract(
@@ -57,7 +53,7 @@ def extract(
     rows = to_sparse(footprints, shape)
     filtered, matched = filter_footprints(rows, ring, shape)
     gram = (filtered @ filtered.T).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
+    gram[np.diag_indices_from(gram)] *= 1 + RIDGE
     factor = scipy.linalg.cho_factor(gram)
     tiled = sparse_by_tile(matched, shape)
     grid = tile_grid(shape)
