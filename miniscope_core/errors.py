@@ -47,6 +47,14 @@ class ResultError(MiniscopeError, ValueError):
     """A result folder is incomplete, damaged or of an unknown version."""
 
 
+class CurationError(MiniscopeError, ValueError):
+    """A decision cannot be made: its unit is not there, or is part of another one."""
+
+
+class DraftError(MiniscopeError, RuntimeError):
+    """A draft of a curation was changed elsewhere since it was looked at; nothing was lost."""
+
+
 # -- database and store ---------------------------------------------------------------------------------
 class EntityError(MiniscopeError, ValueError):
     """An entity's fields are not valid."""

@@ -20,7 +20,7 @@ ALLOWED = {
     "io": GROUND | {"models", "result"},
     # Rooms beside the ladder, each with less to know than the step it stands on.
     "quality": GROUND | {"result"},
-    "curation": GROUND | {"result"},
+    "curation": GROUND | {"models", "result", "quality"},
     "plots": frozenset({"errors"}),
     "engines": SCIENCE - {"curation"},
     "storage": BASE,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from miniscope_core.models.base import Entity, make, table_of
 from miniscope_core.models.processing import ProcessingMethod
 from miniscope_core.models.recording import AcquisitionSoftware, Channel
-from miniscope_core.models.results import ActivityExtractionMethod, MaskClassificationMethod, MaskType
+from miniscope_core.models.results import ActivityExtractionMethod, MaskClassificationMethod, MaskKind, MaskType
 
 LOOKUPS: Final[dict[type[Entity], tuple[dict[str, Any], ...]]] = {
     AcquisitionSoftware: (
@@ -24,13 +24,14 @@ LOOKUPS: Final[dict[type[Entity], tuple[dict[str, Any], ...]]] = {
         {"processing_method": "caiman", "description": "CaImAn, in a process of its own"},
         {"processing_method": "cnmfe", "description": "Built-in one-photon engine"},
     ),
-    MaskType: tuple({"mask_type": kind} for kind in ("soma", "axon", "dendrite", "neuropil", "artefact", "unknown")),
+    MaskType: tuple({"mask_type": kind.value} for kind in MaskKind),
     MaskClassificationMethod: (
         {"mask_classification_method": "caiman_default_classifier", "description": "CaImAn's component evaluation"},
         {
             "mask_classification_method": "cnmfe_default_classifier",
             "description": "Accepted units as large and round as a cell body are somata",
         },
+        {"mask_classification_method": "curator", "description": "What the person who curated takes a mask for"},
     ),
     ActivityExtractionMethod: (
         {"extraction_method": "caiman_deconvolution", "description": "CaImAn's S: deconvolved, unit of the traces"},

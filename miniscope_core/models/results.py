@@ -4,6 +4,7 @@ Rows hold scalars and the address of their array; per-unit rows name the row of 
 Deleting a curation deletes these rows; nothing else cascades, and no array goes with them.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 from sqlmodel import Field
@@ -141,6 +142,17 @@ class Mask(MaskBase, table=True):
     segmentation_pk: int = foreign_key("segmentation", "The masks it belongs to", on_delete="CASCADE")
     segmentation_channel_pk: int = foreign_key("channel", "Channel it was found on")
     array_pk: int = foreign_key("stored_array", "Footprints, sparse (unit, height·width), C order")
+
+
+class MaskKind(StrEnum):
+    """What a mask can be; the lookup table :class:`MaskType` has a row for each."""
+
+    SOMA = "soma"
+    AXON = "axon"
+    DENDRITE = "dendrite"
+    NEUROPIL = "neuropil"
+    ARTEFACT = "artefact"
+    UNKNOWN = "unknown"
 
 
 class MaskTypeBase(Entity):

@@ -23,6 +23,7 @@ def test_every_entity_of_the_data_model_is_here() -> None:
         Session SessionExperimenter SessionDirectory AcquisitionSoftware Channel Recording RecordingLocation
         RecordingInfo RecordingFile RecordingTimestamps RecordingConfig HeadOrientation Note
         ProcessingMethod ProcessingParamSet ProcessingTask Processing Curation CurationUnit
+        CurationDraft MergedUnit Review
         MotionCorrection RigidMotionCorrection NonRigidMotionCorrection Block MotionCorrectionSummary
         Segmentation Mask MaskType MaskClassificationMethod MaskClassification MaskClassificationType
         Fluorescence FluorescenceTrace ActivityExtractionMethod Activity ActivityTrace QualityMetrics
@@ -63,7 +64,7 @@ def test_only_what_hangs_on_a_curation_cascades(entity: type[Entity]) -> None:
             entity.__module__.rpartition(".")[2] in results
             and target.__module__.rpartition(".")[2] in results
             and not target.natural_key[0].endswith(("_type", "_method"))
-            and key.parent.name != "parent_curation_pk"
+            and key.parent.name not in ("parent_curation_pk", "answer_curation_pk")
         )
         assert key.ondelete == ("CASCADE" if owned else "RESTRICT"), f"{entity.__name__}.{key.parent.name}"
 
