@@ -19,6 +19,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.logs import forward_logs
 from flows.markdown import artifact_key, bullets, escaped, facts, picture, table
 from flows.retries import RETRY_TRANSIENT
+from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.figures import recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
@@ -89,15 +90,16 @@ def report_processing(task_key: str) -> None:
     key = as_key(task_key, TaskKey)
     with Workspace() as workspace:
         result = workspace.result(key)
+        units = workspace.engine_units(key)
         parts = [
             f"# Result {escaped(key)}",
             f"**{int(result.accepted.sum())} of {result.unit_count} units** pass the engine's own criteria.",
-            *_result_sections(result, result.accepted, workspace.timestamps_s(key.recording)),
+            *_result_sections(units, workspace.timestamps_s(key.recording)),
             *_about(workspace, key, result),
         ]
-        units = _units_of_result(result)
+        rows = _units_of_result(result)
     _show("result", key, parts)
-    _show_units(key, units, "before curation")
+    _show_units(key, rows, "before curation")
 
 
 @task(
@@ -112,15 +114,14 @@ def report_curation(curation_key: str) -> None:
     key = as_key(curation_key, CurationKey)
     with Workspace() as workspace:
         masks = workspace.masks(key).sort_values("mask_id")
-        accepted = masks["accepted"].to_numpy(bool)
         curator = workspace.fetch1("Curation", key)["curator"]
-        result = workspace.result(key)
+        units = workspace.units(key)
         parts = [
             f"# Cells of {escaped(key.task.recording)}",
-            f"**{int(accepted.sum())} of {len(accepted)} units accepted** by {escaped(curator)}. "
+            f"**{int(units.accepted.sum())} of {len(units.unit_ids)} units accepted** by {escaped(curator)}. "
             f"Their key is {escaped(key)}: `Workspace().masks(key)`, `Workspace().fluorescence(key, mask_id)`.",
-            *_result_sections(result, accepted, workspace.timestamps_s(key.task.recording)),
-            *_about(workspace, key.task, result),
+            *_result_sections(units, workspace.timestamps_s(key.task.recording)),
+            *_about(workspace, key.task, units.result),
         ]
     _show("cells", key, parts)
     _show_units(key, masks[list(_COLUMNS)], f"curated by {curator}")
@@ -177,21 +178,22 @@ def _about(workspace: Workspace, key: TaskKey, result: ProcessingResult) -> list
     ]
 
 
-def _result_sections(result: ProcessingResult, accepted: NDArray[np.bool_], times: NDArray[np.float64]) -> list[str]:
+def _result_sections(units: CuratedUnits, times: NDArray[np.float64]) -> list[str]:
     """Return the pictures of a result; reads only the traces that are drawn."""
+    result, accepted = units.result, units.accepted
     images = result.images
     behind = "correlation" if "correlation" in images else "average"
-    best = _best(accepted, result.optional("snr"))
+    best = _best(units)
     traces = plot_traces(
-        _rows(result, "fluorescence", best),
+        units.rows("fluorescence", best),
         times,
-        denoised=_rows(result, "traces", best),
-        activity=_rows(result, "activity", best),
+        denoised=units.rows("traces", best),
+        activity=units.rows("activity", best),
         mask_ids=best,
         title=f"Best of {int(accepted.sum())} accepted",
     )
-    contours = plot_contours(images[behind], result.footprints, accepted=accepted, title=f"Units on {behind}")
-    found = seed_map(result, accepted)
+    contours = plot_contours(images[behind], units.footprints, units.unit_ids, accepted, title=f"Units on {behind}")
+    found = seed_map(result, units)
     seeds = None if found is None else png_bytes(plot_seeds(found))
     # Seeds are drawn on the images that they are chosen by; no need to show those twice.
     shown = images if seeds is None else {name: images[name] for name in images.keys() - {"correlation", "pnr"}}
@@ -208,18 +210,13 @@ def _result_sections(result: ProcessingResult, accepted: NDArray[np.bool_], time
     ]
 
 
-def _best(accepted: NDArray[np.bool_], snr: NDArray[Any] | None) -> NDArray[np.int64]:
+def _best(units: CuratedUnits) -> NDArray[np.int64]:
     """Return the accepted units of the highest SNR, in the order of their numbers."""
-    units = np.flatnonzero(accepted)
+    rows = np.flatnonzero(units.accepted)
+    snr = units.metric("snr")
     if snr is not None:
-        units = units[np.argsort(-np.nan_to_num(snr[units], nan=-np.inf), kind="stable")]
-    return np.sort(units[:_TRACES])
-
-
-def _rows(result: ProcessingResult, name: str, units: NDArray[np.int64]) -> NDArray[Any]:
-    if not len(units):
-        return np.zeros((0, result.frame_count), np.float32)
-    return np.asarray(result.array(name).oindex[units, :])
+        rows = rows[np.argsort(-np.nan_to_num(snr[rows], nan=-np.inf), kind="stable")]
+    return np.sort(units.unit_ids[rows[:_TRACES]])
 
 
 def _units_of_result(result: ProcessingResult) -> pd.DataFrame:

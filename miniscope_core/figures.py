@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from miniscope_core import plots
+from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import CurationKey, as_key
 from miniscope_core.quality.agreement import Agreement
@@ -75,7 +76,8 @@ def curation_figures(
     """
     key = as_key(curation, CurationKey)
     masks = workspace.masks(key)
-    result = workspace.result(key)
+    units = workspace.units(key)
+    result = units.result
     large = masks[masks["mask_npix"] > min_npix]
     accepted = large["accepted"].to_numpy(bool)
     ids = large["mask_id"].to_numpy(int)
@@ -89,21 +91,21 @@ def curation_figures(
         "summary_images": plots.plot_summary_images(result.images, seeds_px=result.optional("seeds_px")),
         "contours": plots.plot_contours(
             average,
-            result.footprints[ids],
+            units.footprints[np.searchsorted(units.unit_ids, ids)],
             ids,
             accepted,
             title=f"Masks with more than {min_npix} px" if min_npix else "",
         ),
         "traces": plots.plot_traces(
-            _rows(result, "fluorescence", best),
+            units.rows("fluorescence", best),
             times,
-            denoised=_rows(result, "traces", best),
-            activity=_rows(result, "activity", best),
+            denoised=units.rows("traces", best),
+            activity=units.rows("activity", best),
             mask_ids=best,
         ),
         "shifts": plots.plot_shifts(result.shifts_px, times, outlier_frames=outliers),
     }
-    found = seed_map(result, masks.sort_values("mask_id")["accepted"].to_numpy(bool))
+    found = seed_map(result, units)
     if found is not None:
         figures["seeds"] = plots.plot_seeds(found)
     for mask_id in mask_ids or best[:1].tolist():
@@ -114,45 +116,45 @@ def curation_figures(
 def overview_figure(workspace: Workspace, curation: CurationKey | str) -> Figure:
     """Draw a curation on one page: contours on the correlation image, the best traces, quality, motion."""
     key = as_key(curation, CurationKey)
-    masks = workspace.masks(key)
-    result = workspace.result(key)
+    units = workspace.units(key)
+    result = units.result
     best = best_masks(workspace, key, _TRACES)
     return plots.plot_overview(
         result.images.get("correlation", result.images["average"]),
-        result.footprints,
-        _rows(result, "fluorescence", best),
+        units.footprints,
+        units.rows("fluorescence", best),
         workspace.timestamps_s(key.task.recording),
-        trace_units=best,
-        accepted=masks["accepted"].to_numpy(bool),
-        denoised=_rows(result, "traces", best),
-        activity=_rows(result, "activity", best),
+        trace_units=np.searchsorted(units.unit_ids, best),
+        accepted=units.accepted,
+        denoised=units.rows("traces", best),
+        activity=units.rows("activity", best),
         shifts_px=result.shifts_px,
-        snr=masks["snr"].to_numpy(float),
-        r_value=masks["r_value"].to_numpy(float),
-        mask_ids=masks["mask_id"].to_numpy(int),
+        snr=units.metric("snr"),
+        r_value=units.metric("r_value"),
+        mask_ids=units.unit_ids,
         title=str(key),
     )
 
 
-def seed_map(result: ProcessingResult, accepted: NDArray[np.bool_] | None = None) -> plots.SeedMap | None:
+def seed_map(result: ProcessingResult, units: CuratedUnits | None = None) -> plots.SeedMap | None:
     """Return what :func:`miniscope_core.plots.plot_seeds` draws, or None for an engine that keeps no such images.
 
     Parameters
     ----------
     result
         Of any engine.
-    accepted
-        (unit,), a curation's decision; by default the engine's own.
+    units
+        As a curation has them; by default the engine's own, as it accepted them.
     """
     images, seeds = result.images, result.optional("seeds_px")
     if seeds is None or not {"correlation", "pnr"} <= images.keys():
         return None
-    keep = result.accepted if accepted is None else accepted
+    judged = result if units is None else units
     return plots.SeedMap(
         images["correlation"],
         images["pnr"],
         seeds,
-        seed_fates(result.footprints, keep, seeds, result.shape),
+        seed_fates(judged.footprints, judged.accepted, seeds, result.shape),
         result.parameters.get("min_corr"),
         result.parameters.get("min_pnr"),
     )

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
 from miniscope_core import models as m
+from miniscope_core.curation.decisions import Decisions
+from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.errors import EntityError, NotFoundError, StoreError
 from miniscope_core.models import (
     CurationKey,
@@ -31,11 +33,13 @@ from miniscope_core.models import (
     parse_key,
 )
 from miniscope_core.models.types import LocalTimeColumn, MeasureColumn, UtcTimeColumn
+from miniscope_core.pipeline.curate import curated_units, decisions_of, read_decisions
 from miniscope_core.pipeline.published import open_published, published_result, reading
 from miniscope_core.result import ProcessingResult
 from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
 
+_CURATOR: Final = "curator"
 _IMAGES: Final = {
     "template": "ref_image_pk",
     "average": "average_image_pk",
@@ -213,12 +217,17 @@ class Workspace:
         self.fetch1(m.Segmentation, key)
         masks = self.table(m.Mask, key).drop(columns=["mask_center_z", "array_row"])
         quality = self.table(m.QualityMetrics, key)
-        kinds = self.table(m.MaskClassificationType, key)[["mask_id", "mask_type"]]
         decisions = self.table(m.CurationUnit, key)[["unit_id", "accepted"]].rename(columns={"unit_id": "mask_id"})
         joined = _joined(masks, quality, m.QualityMetrics)
-        for more in (decisions, kinds):
+        for more in (decisions, self._mask_types(key)):
             joined = joined.merge(more, on="mask_id", validate="one_to_one")
         return joined.drop(columns=[name for name in joined.columns if str(name).startswith("array_")])
+
+    def _mask_types(self, key: CurationKey) -> pd.DataFrame:
+        """Return what each mask is: what the curator said, else the engine's classifier."""
+        kinds = self.table(m.MaskClassificationType, key)
+        kinds = kinds.assign(by_curator=kinds["mask_classification_method"] == _CURATOR)
+        return kinds.sort_values("by_curator").drop_duplicates("mask_id", keep="last")[["mask_id", "mask_type"]]
 
     def classification(self, curation: CurationKey | str, mask_id: int) -> pd.DataFrame:
         """Return what each classification method takes a mask for.
@@ -245,6 +254,34 @@ class Workspace:
         """Open the published result of a processing; its arrays are fetched when they are read."""
         key = _any_key(task)
         return published_result(self._archive, key.task if isinstance(key, CurationKey) else as_key(key, TaskKey))
+
+    def units(self, curation: CurationKey | str) -> CuratedUnits:
+        """Open the units of a curation: their footprints together, and traces by unit, whoever merged what.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such curation.
+        """
+        key = as_key(curation, CurationKey)
+        return curated_units(self._archive, key.task, self.decisions(key))
+
+    def engine_units(self, task: TaskKey | str) -> CuratedUnits:
+        """Open the units of a processing as its engine accepted them, before any curation.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such processing.
+        """
+        key = as_key(task, TaskKey)
+        return curated_units(self._archive, key, decisions_of(self._archive, key))
+
+    def decisions(self, curation: CurationKey | str) -> Decisions:
+        """Return what a curation says of every unit, also of those that are part of a merged one."""
+        key = as_key(curation, CurationKey)
+        with self._archive.database.session() as session:
+            return read_decisions(session, key)
 
     def image(self, curation: CurationKey | str, name: str = "average") -> NDArray[np.float32]:
         """Read a summary image, (height, width).
@@ -281,13 +318,13 @@ class Workspace:
         """
         key = as_key(curation, CurationKey)
         self.fetch1(m.Segmentation, key)
-        rows = {row["mask_id"]: row["array_row"] for row in self._rows(_select(m.Mask, key, {}))}
-        wanted = sorted(rows) if mask_ids is None else [int(mask) for mask in mask_ids]
-        unknown = [mask for mask in wanted if mask not in rows]
+        units = self.units(key)
+        wanted = units.unit_ids.tolist() if mask_ids is None else [int(mask) for mask in mask_ids]
+        unknown = sorted(set(wanted) - set(units.unit_ids.tolist()))
         if unknown:
-            raise NotFoundError(f"No Mask at {key}, mask_id {unknown[0]}: it has {len(rows)} masks.")
+            raise NotFoundError(f"No Mask at {key}, mask_id {unknown[0]}: it has {len(units.unit_ids)} masks.")
         with reading(self._archive, key.task):
-            return self.result(key).footprints[[rows[mask] for mask in wanted]]
+            return units.footprints[np.searchsorted(units.unit_ids, wanted)]
 
     def footprint(self, curation: CurationKey | str, mask_id: int) -> NDArray[np.float32]:
         """Read the footprint of one mask, (height, width)."""

@@ -1,10 +1,12 @@
 """Extraction: a curation into motion correction, masks, classification, fluorescence, activity and quality rows.
 
-The arrays are those of the published result: rows name an array and the unit's row in it, nothing is copied.
+The arrays are those of the published result, and of a merged unit those that were published for it: rows name an array
+and the unit's row in it, nothing is copied, and curations share what they have in common.
 """
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +17,14 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
+from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.models import CurationKey, StoredArray, find, get, make
-from miniscope_core.pipeline.published import publication_of, published_result, reading
+from miniscope_core.pipeline.curate import curated_units, read_decisions
+from miniscope_core.pipeline.merges import merged_rows
+from miniscope_core.pipeline.published import publication_of, reading
 from miniscope_core.pipeline.rows import lock_writers, stored_arrays
 from miniscope_core.progress import Progress, silent
-from miniscope_core.quality.masks import MaskGeometry, classify_masks, measure_masks, skewness_and_variance
-from miniscope_core.result import ProcessingResult, ResultInfo
+from miniscope_core.quality.masks import MaskGeometry, classify_masks, skewness_and_variance
 from miniscope_core.storage.archive import Archive
 
 _log = logging.getLogger(__name__)
@@ -74,23 +78,23 @@ def extract_traces(archive: Archive, curation: CurationKey, progress: Progress =
         When its arrays cannot be read; nothing is written.
     """
     with archive.database.session() as session:
-        row = get(session, m.Curation, **curation.columns)
+        decisions = read_decisions(session, curation)
         done = _extracted(session, curation)
-        accepted = _accepted(session, row)
     if done is not None:
         return done
+    units = curated_units(archive, curation.task, decisions)
     with reading(archive, curation.task):
-        result = published_result(archive, curation.task)
-        measures = _measure(result, progress)
+        measures = _measure(units, progress)
     with archive.database.session() as session:
         lock_writers(session)
         done = _extracted(session, curation)
         if done is not None:  # by somebody else, in the meantime
             return done
-        _Rows(session, curation, result.info).add_all(accepted, measures)
-    message = f"Extracted {curation}: {result.unit_count} masks, {int(accepted.sum())} accepted"
+        _Rows(session, curation, units).add_all(measures)
+    count, accepted = len(units.unit_ids), int(units.accepted.sum())
+    message = f"Extracted {curation}: {count} masks, {accepted} accepted"
     _log.info(message)
-    return Extracted(curation, True, result.unit_count, message)
+    return Extracted(curation, True, count, message)
 
 
 def _extracted(session: Session, curation: CurationKey) -> Extracted | None:
@@ -99,11 +103,6 @@ def _extracted(session: Session, curation: CurationKey) -> Extracted | None:
         return None
     masks = session.scalar(select(func.count()).where(col(m.Mask.segmentation_pk) == done.id))
     return Extracted(curation, False, masks or 0, f"Unchanged: {curation} was extracted already")
-
-
-def _accepted(session: Session, curation: m.Curation) -> NDArray[np.bool_]:
-    units = select(m.CurationUnit).filter_by(curation_pk=curation.id).order_by(col(m.CurationUnit.unit_id))
-    return np.array([unit.accepted for unit in session.scalars(units)], bool)
 
 
 @dataclass(frozen=True)
@@ -119,20 +118,21 @@ class _Measures:
     """(block, 2), along y and x."""
 
 
-def _measure(result: ProcessingResult, progress: Progress) -> _Measures:
+def _measure(units: CuratedUnits, progress: Progress) -> _Measures:
     """Read and measure everything the rows need, so that none is written when the store fails."""
-    metrics = {name: values for name in _METRICS if (values := result.optional(name)) is not None}
-    skewness, variance = np.empty(result.unit_count), np.empty(result.unit_count)
-    fluorescence = result.array("fluorescence")
+    result, count = units.result, len(units.unit_ids)
+    metrics = {name: values for name in _METRICS if (values := units.metric(name)) is not None}
+    skewness, variance = np.empty(count), np.empty(count)
     # A long recording must not need more memory than a short one.
     step = max(1, min(_UNITS_AT_ONCE, _VALUES_AT_ONCE // result.frame_count))
-    for start in range(0, result.unit_count, step):
-        units = slice(start, min(start + step, result.unit_count))
-        skewness[units], variance[units] = skewness_and_variance(np.asarray(fluorescence[units]))
-        progress("extraction", units.stop, result.unit_count)
+    for start in range(0, count, step):
+        rows = slice(start, min(start + step, count))
+        traces = units.rows("fluorescence", units.unit_ids[rows])
+        skewness[rows], variance[rows] = skewness_and_variance(traces)
+        progress("extraction", rows.stop, count)
     ranges = result.optional("block_ranges_px")
     return _Measures(
-        geometry=measure_masks(result.footprints, result.shape),
+        geometry=units.geometry,
         metrics=metrics | {"skewness": skewness, "variance": variance},
         shift_std_px=_std(result.shifts_px),
         block_ranges_px=ranges,
@@ -160,26 +160,50 @@ def _std(shifts_px: Any) -> NDArray[np.float64]:
     return np.sqrt(squares / max(1, count))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where the arrays of one unit lie."""
+
+    arrays: dict[str, StoredArray]
+    row: int
+
+
 class _Rows:
     """Adds the rows of one curation, parents before children."""
 
-    def __init__(self, session: Session, curation: CurationKey, info: ResultInfo) -> None:
+    def __init__(self, session: Session, curation: CurationKey, units: CuratedUnits) -> None:
         self._session = session
-        self._info = info
+        self._units = units
+        self._info = units.result.info
         self._curation = get(session, m.Curation, **curation.columns)
         self._arrays = stored_arrays(session, publication_of(session, curation.task))
+        self._places = self._find_places(curation)
         self._channel = get(session, m.Channel, channel=_CHANNEL)
         self._segmentation = self._flushed(make(m.Segmentation, curation_pk=self._curation.id))
 
-    def add_all(self, accepted: NDArray[np.bool_], measures: _Measures) -> None:
+    def _find_places(self, curation: CurationKey) -> dict[int, _Place]:
+        places = {unit: _Place(self._arrays, unit) for unit in self._units.unit_ids.tolist()}
+        published: dict[int, dict[str, StoredArray]] = {}
+        for unit, merged in merged_rows(self._session, curation.task).items():
+            if unit in places and merged.publication_pk is not None and merged.array_row is not None:
+                publication = self._session.get_one(m.Publication, merged.publication_pk)
+                arrays = published.setdefault(merged.publication_pk, stored_arrays(self._session, publication))
+                places[unit] = _Place(arrays, merged.array_row)
+        return places
+
+    def add_all(self, measures: _Measures) -> None:
+        units = self._units
         self._add_motion_correction(measures)
         masks = self._add_masks(measures.geometry)
-        self._add_classification(masks, classify_masks(measures.geometry, accepted, self._info.cell_diameter_px))
+        types = classify_masks(measures.geometry, units.accepted, self._info.cell_diameter_px)
+        self._add_classification(masks, f"{self._info.method}_default_classifier", types)
+        if any(kind is not None for kind in units.mask_types):
+            self._add_classification(masks, "curator", units.mask_types)
         traces = self._add_fluorescence(masks)
-        self._add_activity(traces, "activity", self._info.activity_method)
+        self._add_activity(masks, traces, "activity", self._info.activity_method)
         for name in ("dff", "detrended"):
             if name in self._arrays:
-                self._add_activity(traces, name, f"{self._info.method}_{name}")
+                self._add_activity(masks, traces, name, f"{self._info.method}_{name}")
         self._add_quality(masks, measures)
 
     def _flushed(self, row: m.Entity) -> Any:
@@ -190,8 +214,10 @@ class _Rows:
     def _array(self, name: str) -> StoredArray:
         return self._arrays[name]
 
-    def _optional_pk(self, name: str) -> int | None:
-        return self._arrays[name].id if name in self._arrays else None
+    def _optional_pk(self, name: str, unit: int | None = None) -> int | None:
+        """Return the array of the result, or of one unit, where it is there."""
+        arrays = self._arrays if unit is None else self._places[unit].arrays
+        return arrays[name].id if name in arrays else None
 
     def _add_motion_correction(self, measures: _Measures) -> None:
         parent = self._flushed(
@@ -252,28 +278,24 @@ class _Rows:
                 segmentation_pk=self._segmentation.id,
                 segmentation_channel_pk=self._channel.id,
                 mask_id=unit,
-                mask_npix=geometry.npix[unit],
-                mask_center_y=geometry.center_px[unit, 0],
-                mask_center_x=geometry.center_px[unit, 1],
-                array_pk=self._array("footprints").id,
-                array_row=unit,
+                mask_npix=geometry.npix[row],
+                mask_center_y=geometry.center_px[row, 0],
+                mask_center_x=geometry.center_px[row, 1],
+                array_pk=self._places[unit].arrays["footprints"].id,
+                array_row=self._places[unit].row,
             )
-            for unit in range(self._info.unit_count)
+            for row, unit in enumerate(self._units.unit_ids.tolist())
         ]
         self._session.add_all(masks)
         self._session.flush()
         return masks
 
-    def _add_classification(self, masks: list[m.Mask], types: list[str]) -> None:
-        method = get(
-            self._session,
-            m.MaskClassificationMethod,
-            mask_classification_method=f"{self._info.method}_default_classifier",
-        )
+    def _add_classification(self, masks: list[m.Mask], method: str, types: Sequence[str | None]) -> None:
+        row = get(self._session, m.MaskClassificationMethod, mask_classification_method=method)
         parent = self._flushed(
-            make(m.MaskClassification, segmentation_pk=self._segmentation.id, mask_classification_method_pk=method.id)
+            make(m.MaskClassification, segmentation_pk=self._segmentation.id, mask_classification_method_pk=row.id)
         )
-        type_pks = {row.mask_type: row.id for row in self._session.scalars(select(m.MaskType))}
+        type_pks = {kind.mask_type: kind.id for kind in self._session.scalars(select(m.MaskType))}
         self._session.add_all(
             make(
                 m.MaskClassificationType,
@@ -282,6 +304,7 @@ class _Rows:
                 mask_type_pk=type_pks[mask_type],
             )
             for mask, mask_type in zip(masks, types, strict=True)
+            if mask_type is not None
         )
 
     def _add_fluorescence(self, masks: list[m.Mask]) -> list[m.FluorescenceTrace]:
@@ -292,10 +315,10 @@ class _Rows:
                 fluorescence_pk=parent.id,
                 mask_pk=mask.id,
                 fluorescence_channel_pk=self._channel.id,
-                array_pk=self._array("fluorescence").id,
+                array_pk=self._places[mask.mask_id].arrays["fluorescence"].id,
                 array_row=mask.array_row,
-                neuropil_fluorescence_pk=self._optional_pk("neuropil"),
-                denoised_pk=self._optional_pk("traces"),
+                neuropil_fluorescence_pk=self._optional_pk("neuropil", mask.mask_id),
+                denoised_pk=self._optional_pk("traces", mask.mask_id),
             )
             for mask in masks
         ]
@@ -303,21 +326,22 @@ class _Rows:
         self._session.flush()
         return traces
 
-    def _add_activity(self, traces: list[m.FluorescenceTrace], array: str, method: str) -> None:
+    def _add_activity(self, masks: list[m.Mask], traces: list[m.FluorescenceTrace], array: str, method: str) -> None:
         row = get(self._session, m.ActivityExtractionMethod, extraction_method=method)
         parent = self._flushed(make(m.Activity, curation_pk=self._curation.id, activity_extraction_method_pk=row.id))
-        stored = self._array(array)
-        self._session.add_all(
-            make(
-                m.ActivityTrace,
-                activity_pk=parent.id,
-                fluorescence_trace_pk=trace.id,
-                array_pk=stored.id,
-                array_row=trace.array_row,
-                unit=stored.unit,
-            )
-            for trace in traces
-        )
+        for mask, trace in zip(masks, traces, strict=True):
+            stored = self._places[mask.mask_id].arrays.get(array)
+            if stored is not None:  # a merged unit has no ΔF/F: what it was divided by was not kept
+                self._session.add(
+                    make(
+                        m.ActivityTrace,
+                        activity_pk=parent.id,
+                        fluorescence_trace_pk=trace.id,
+                        array_pk=stored.id,
+                        array_row=trace.array_row,
+                        unit=stored.unit,
+                    )
+                )
 
     def _add_quality(self, masks: list[m.Mask], measures: _Measures) -> None:
         self._session.add_all(
@@ -325,7 +349,7 @@ class _Rows:
                 m.QualityMetrics,
                 mask_pk=mask.id,
                 npix=mask.mask_npix,
-                **{name: values[mask.mask_id] for name, values in measures.metrics.items()},
+                **{name: values[row] for name, values in measures.metrics.items()},
             )
-            for mask in masks
+            for row, mask in enumerate(masks)
         )

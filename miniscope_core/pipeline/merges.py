@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -153,13 +154,27 @@ def publish_merges(archive: Archive, task: TaskKey, unit_ids: Iterable[int]) -> 
     with tempfile.TemporaryDirectory(prefix="merge-", dir=archive.settings.scratch_dir) as scratch:
         folder = Path(scratch) / "arrays"
         _write(folder, merged)
-        with publishing(archive.database, archive.store, folder, _KIND) as (session, publication):
-            lock_writers(session)
-            rows = merged_rows(session, task)
-            for array_row, unit in enumerate(missing):
-                if rows[unit].publication_pk is None:  # unless somebody else published it in the meantime
-                    rows[unit].publication_pk = publication.id
-                    rows[unit].array_row = array_row
+        with (
+            suppress(_PublishedMeanwhileError),
+            publishing(archive.database, archive.store, folder, _KIND) as published,
+        ):
+            _name(*published, task, list(missing))
+
+
+class _PublishedMeanwhileError(Exception):
+    """Somebody else published all of it: ours is not needed."""
+
+
+def _name(session: Session, publication: m.Publication, task: TaskKey, units: list[int]) -> None:
+    """Let the rows of merged units say where their arrays are; those that know already keep what they know."""
+    lock_writers(session)
+    rows = merged_rows(session, task)
+    places = {unit: row for row, unit in enumerate(units) if rows[unit].publication_pk is None}
+    if not places:
+        raise _PublishedMeanwhileError
+    for unit, array_row in places.items():
+        rows[unit].publication_pk = publication.id
+        rows[unit].array_row = array_row
 
 
 def _unpublished(archive: Archive, task: TaskKey, unit_ids: list[int]) -> dict[int, tuple[int, ...]]:

@@ -133,8 +133,9 @@ def close_overdue(archive: Archive, status: ReviewStatus) -> ReviewStatus:
     ReviewStatus
         Expired, or answered by what the policy states.
     """
+    status = review_status(archive, status.task, status.review_id)
     if not status.overdue:
-        return review_status(archive, status.task, status.review_id)
+        return status
     outcome = status.policy.at_time_limit
     if outcome == "fail":
         answer = None
@@ -148,11 +149,10 @@ def close_overdue(archive: Archive, status: ReviewStatus) -> ReviewStatus:
     with archive.database.session() as session:
         lock_writers(session)
         row = get(session, m.Review, **status.task.columns, review_id=status.review_id)
+        answer_pk = None if answer is None else get(session, m.Curation, **answer.columns).id
         if row.state is ReviewState.WAITING:  # unless a person came after all
-            row.closed_at = datetime.now(UTC)
+            row.closed_at, row.answer_curation_pk = datetime.now(UTC), answer_pk
             row.state = ReviewState.EXPIRED if answer is None else ReviewState.ANSWERED
-            if answer is not None:
-                row.answer_curation_pk = get(session, m.Curation, **answer.columns).id
         session.flush()
         return _status(session, row)
 
