@@ -155,13 +155,13 @@ def publish_merges(archive: Archive, task: TaskKey, unit_ids: Iterable[int]) -> 
         folder = Path(scratch) / "arrays"
         _write(folder, merged)
         with (
-            suppress(_PublishedMeanwhileError),
+            suppress(_SupersededError),
             publishing(archive.database, archive.store, folder, _KIND) as published,
         ):
             _name(*published, task, list(missing))
 
 
-class _PublishedMeanwhileError(Exception):
+class _SupersededError(Exception):
     """Somebody else published all of it: ours is not needed."""
 
 
@@ -171,7 +171,7 @@ def _name(session: Session, publication: m.Publication, task: TaskKey, units: li
     rows = merged_rows(session, task)
     places = {unit: row for row, unit in enumerate(units) if rows[unit].publication_pk is None}
     if not places:
-        raise _PublishedMeanwhileError
+        raise _SupersededError
     for unit, array_row in places.items():
         rows[unit].publication_pk = publication.id
         rows[unit].array_row = array_row
