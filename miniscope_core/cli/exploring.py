@@ -59,6 +59,7 @@ def status_rows(workspace: "Workspace", recordings: "pd.DataFrame") -> "pd.DataF
     curations = (
         workspace.curations().groupby([*_KEY, "paramset_id"], as_index=False).agg(curations=("curation_id", "size"))
     )
+    reviews = workspace.table("Review", state="waiting").groupby([*_KEY, "paramset_id"], as_index=False)
     extracted = workspace.table("Segmentation").groupby([*_KEY, "paramset_id"], as_index=False)
     tasks = workspace.tasks()[[*_KEY, "paramset_id", "task_mode", "claimed_by", "claim_expires_at", "error"]]
     joined = (
@@ -66,6 +67,7 @@ def status_rows(workspace: "Workspace", recordings: "pd.DataFrame") -> "pd.DataF
         .merge(processings, on=[*_KEY, "paramset_id"], how="left")
         .merge(curations, on=[*_KEY, "paramset_id"], how="left")
         .merge(extracted.agg(extracted=("curation_id", "size")), on=[*_KEY, "paramset_id"], how="left")
+        .merge(reviews.agg(reviews=("review_id", "size")), on=[*_KEY, "paramset_id"], how="left")
     )
     return pd.DataFrame(
         {
@@ -85,6 +87,8 @@ def _state(row: Mapping[Hashable, Any]) -> str:
 
     if pd.isna(row["paramset_id"]):
         return "ingested"
+    if not pd.isna(row["reviews"]):
+        return "waits for a review"
     if not pd.isna(row["extracted"]):
         return "extracted"
     if not pd.isna(row["unit_count"]):

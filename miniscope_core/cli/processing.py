@@ -1,4 +1,4 @@
-"""Commands that compute: ``run``, ``process``, ``curate`` and ``demo``."""
+"""Commands that compute: ``run``, ``process`` and ``demo``."""
 
 import contextlib
 import os
@@ -170,25 +170,6 @@ def process(
         f"[bold green]{int(result.accepted.sum())} cells[/] accepted of {result.unit_count} units in "
         f"{sum(result.timings.values()):.0f} s, peak {result.peak_memory_bytes / 2**20:.0f} MiB: {escape(str(output))}"
     )
-
-
-@app.command()
-def curate(
-    context: typer.Context,
-    key: Annotated[str, typer.Argument(help="subject/session_datetime/recording_id/paramset_id")],
-) -> None:
-    """Curate a processing by the engine's own acceptance, and extract its traces."""
-    from miniscope_core.models import TaskKey, as_key
-    from miniscope_core.pipeline.curate import curate_processing
-    from miniscope_core.pipeline.extract import extract_traces
-    from miniscope_core.storage.archive import Archive
-
-    shared = common(context)
-    with Archive.open(shared.settings) as archive, shared.progress() as progress:
-        curated = curate_processing(archive, as_key(key, TaskKey))
-        extracted = extract_traces(archive, curated.key, progress)
-    shared.say(escape(curated.message))
-    shared.say(escape(extracted.message))
 
 
 @app.command()

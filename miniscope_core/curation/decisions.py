@@ -66,7 +66,9 @@ class Merge(_Edit):
 
     kind: Literal["merge"] = "merge"
     unit_ids: tuple[UnitId, ...] = Field(min_length=2)
-    into: UnitId = Field(description="Number of the new unit: the same members have the same number everywhere")
+    into: UnitId | None = Field(
+        default=None, description="Number of the new unit, given where it is kept: the same members have the same one"
+    )
 
 
 class Split(_Edit):
@@ -191,6 +193,8 @@ def _merge(decisions: dict[int, Decision], edit: Merge) -> None:
     members = members_of(decisions, edit.unit_ids)
     if len(set(edit.unit_ids)) < 2:
         raise CurationError(f"Cannot merge unit {edit.unit_ids[0]} with itself: name at least two units.")
+    if edit.into is None:
+        raise CurationError(f"The merge of units {', '.join(map(str, members))} was given no number.")
     if edit.into in decisions:
         raise CurationError(f"Cannot merge into unit {edit.into}: it is there already.")
     kinds = {decisions[unit].mask_type for unit in edit.unit_ids} - {None}

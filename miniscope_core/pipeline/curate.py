@@ -11,13 +11,22 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
-from miniscope_core.curation.decisions import Decision, Decisions, Edit, accepted_units, engine_decisions, replay
-from miniscope_core.curation.policies import AcceptEngine, CurationPolicy, Manual, decide
+from miniscope_core.curation.decisions import (
+    Accept,
+    Decision,
+    Decisions,
+    Edit,
+    Reject,
+    accepted_units,
+    engine_decisions,
+    replay,
+)
+from miniscope_core.curation.policies import AcceptEngine, AutomaticPolicy, CurationPolicy, Manual, decide
 from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.errors import ConflictError, CurationError
 from miniscope_core.models import CurationKey, MaskKind, TaskKey, get, make
 from miniscope_core.models.types import Name
-from miniscope_core.pipeline.merges import merged_arrays, merged_rows, publish_merges
+from miniscope_core.pipeline.merges import merged_arrays, merged_rows, numbered, publish_merges
 from miniscope_core.pipeline.published import publication_of, published_result, reading
 from miniscope_core.pipeline.rows import lock_writers, next_number
 from miniscope_core.storage.archive import Archive
@@ -107,8 +116,7 @@ def submit_curation(
     task
         A processed task.
     edits
-        What the person changed, in the order done; the numbers of merged units come from
-        :func:`~miniscope_core.pipeline.merges.number_of_merge`.
+        What the person changed, in the order done; merges are given their numbers here.
     curator
         Who decided.
     parent
@@ -134,7 +142,8 @@ def submit_curation(
     """
     if parent is not None and parent.task != task:
         raise CurationError(f"Curation {parent} is not of {task}: start from one of its own.")
-    decisions = replay(decisions_of(archive, task, parent), edits)
+    start = decisions_of(archive, task, parent)
+    decisions = replay(start, numbered(archive, task, start, edits))
     publish_merges(archive, task, (unit for unit, decision in decisions.items() if decision.members))
     with archive.database.session() as session:
         lock_writers(session)
@@ -151,6 +160,39 @@ def submit_curation(
             parent_curation_pk=None if parent is None else get(session, m.Curation, **parent.columns).id,
         )
         return replace(curated, runs=_answer_reviews(session, curated.key))
+
+
+def edits_by_policy(archive: Archive, task: TaskKey, policy: AutomaticPolicy, parent: CurationKey | None) -> list[Edit]:
+    """Return what a person changes in a curation who decides by a rule.
+
+    Units that were merged keep what was decided on them: a rule knows the engine's units only.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such processing or curation.
+    CurationError
+        When the rule asks for a number that no unit has.
+    StoreError
+        When the result cannot be read.
+    """
+    start = decisions_of(archive, task, parent)
+    with reading(archive, task):
+        wanted = decide(policy, published_result(archive, task)).tolist()
+    changed = [
+        unit
+        for unit, is_accepted in enumerate(wanted)
+        if start[unit].merged_into is None and start[unit].accepted != is_accepted
+    ]
+    accept = tuple(unit for unit in changed if wanted[unit])
+    reject = tuple(unit for unit in changed if not wanted[unit])
+    return [*([Accept(unit_ids=accept)] if accept else []), *([Reject(unit_ids=reject)] if reject else [])]
+
+
+def edits_that_reject_all(archive: Archive, task: TaskKey, parent: CurationKey | None) -> list[Edit]:
+    """Return what a person changes in a curation who takes no unit for a cell; errors as of :func:`decisions_of`."""
+    accepted = accepted_units(decisions_of(archive, task, parent))
+    return [Reject(unit_ids=tuple(accepted))] if accepted else []
 
 
 def decisions_of(archive: Archive, task: TaskKey, curation: CurationKey | None = None) -> Decisions:

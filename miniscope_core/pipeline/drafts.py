@@ -12,8 +12,6 @@ from miniscope_core import models as m
 from miniscope_core.curation.decisions import (
     Decisions,
     Edit,
-    Merge,
-    members_of,
     read_edits,
     replay,
     write_edits,
@@ -22,7 +20,7 @@ from miniscope_core.errors import DraftError, NotFoundError
 from miniscope_core.models import CurationKey, TaskKey, get, make
 from miniscope_core.models.types import Name
 from miniscope_core.pipeline.curate import Curated, decisions_of, submit_curation
-from miniscope_core.pipeline.merges import number_of_merge
+from miniscope_core.pipeline.merges import numbered
 from miniscope_core.pipeline.rows import lock_writers
 from miniscope_core.storage.archive import Archive
 
@@ -110,6 +108,19 @@ def find_draft(archive: Archive, task: TaskKey, curator: Name) -> Draft | None:
     return None if stored is None else _draft(archive, stored)
 
 
+def starting_point(archive: Archive, task: TaskKey) -> CurationKey | None:
+    """Return the curation that a person starts from: a waiting review's, else the newest, else None, the engine's.
+
+    Raises
+    ------
+    NotFoundError
+        When the task was not processed.
+    """
+    with archive.database.session() as session:
+        row = _start(session, get(session, m.Processing, **task.columns))
+    return None if row is None else CurationKey(task=task, curation_id=row.curation_id)
+
+
 def edit_draft(archive: Archive, task: TaskKey, curator: Name, revision: int, edit: Edit) -> Draft:
     """Add an edit to a draft; what was undone before it is forgotten.
 
@@ -134,10 +145,7 @@ def edit_draft(archive: Archive, task: TaskKey, curator: Name, revision: int, ed
         When the edit cannot be made.
     """
     draft = _required(archive, task, curator)
-    if isinstance(edit, Merge):
-        members = members_of(draft.decisions, edit.unit_ids)
-        edit = edit.model_copy(update={"into": number_of_merge(archive, task, members)})
-    replay(draft.decisions, [edit])
+    (edit,) = numbered(archive, task, draft.decisions, [edit])
     return _change(archive, task, curator, revision, lambda edits, at: ([*edits[:at], *write_edits([edit])], at + 1))
 
 

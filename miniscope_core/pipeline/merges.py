@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
+from miniscope_core.curation.decisions import Decisions, Edit, Merge, members_of, replay
 from miniscope_core.curation.merging import MergedArrays, merge_units
 from miniscope_core.errors import CurationError, StoreError
 from miniscope_core.models import TaskKey, get, make
@@ -68,6 +69,35 @@ def number_of_merge(archive: Archive, task: TaskKey, members: Iterable[int]) -> 
         number = max(number, processing.unit_count)
         session.add(make(m.MergedUnit, processing_pk=processing.id, unit_id=number, member_text=text))
     return number
+
+
+def numbered(archive: Archive, task: TaskKey, start: Decisions, edits: Iterable[Edit]) -> list[Edit]:
+    """Return edits whose merges have their numbers, and check that they can be made one after another.
+
+    Parameters
+    ----------
+    archive
+        Where the processing is.
+    task
+        A processed task.
+    start
+        The decisions that the edits start from.
+    edits
+        In the order made; what a merge says of its number is not believed.
+
+    Raises
+    ------
+    CurationError
+        When one cannot be made.
+    """
+    decisions, found = start, list[Edit]()
+    for edit in edits:
+        if isinstance(edit, Merge):
+            number = number_of_merge(archive, task, members_of(decisions, edit.unit_ids))
+            edit = edit.model_copy(update={"into": number})
+        decisions = replay(start, [*found, edit])
+        found.append(edit)
+    return found
 
 
 def merged_rows(session: Session, task: TaskKey) -> dict[int, m.MergedUnit]:

@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
-from miniscope_core.curation.decisions import Reject, accepted_units
 from miniscope_core.curation.policies import Manual
 from miniscope_core.errors import CurationError, NotFoundError
 from miniscope_core.models import CurationKey, ReviewState, TaskKey, as_key, describe_key, get, make
-from miniscope_core.pipeline.curate import curate_processing, decisions_of, submit_curation
+from miniscope_core.pipeline.curate import curate_processing, edits_that_reject_all, submit_curation
 from miniscope_core.pipeline.rows import lock_writers, next_number
 from miniscope_core.storage.archive import Archive
 
@@ -142,8 +141,7 @@ def close_overdue(archive: Archive, status: ReviewStatus) -> ReviewStatus:
     elif outcome == "accept_start":
         answer = status.start
     else:
-        accepted = accepted_units(decisions_of(archive, status.task, status.start))
-        edits = [Reject(unit_ids=tuple(accepted))] if accepted else []
+        edits = edits_that_reject_all(archive, status.task, status.start)
         note = "Nobody decided in time: no unit is taken for a cell, as the policy says."
         answer = submit_curation(archive, status.task, edits, curator=_NOBODY, parent=status.start, note=note).key
     with archive.database.session() as session:

@@ -153,7 +153,7 @@ def test_status_and_plot_show_a_processed_recording(
         process.process_recording(archive, task)
     assert "processed" in miniscope("status").out
     assert miniscope("plot").status == 1
-    curated = miniscope("curate", task)
+    curated = miniscope("curate", task, "--accept-engine")
     assert curated.status == 0
     assert "Extracted" in curated.out
     assert "extracted" in miniscope("status").out
@@ -200,7 +200,7 @@ def test_curation_and_extraction_again_change_nothing(miniscope: MiniscopeProgra
         task = process.add_task(archive, process.pending_recordings(archive, number)[0], number)
         process.process_recording(archive, task)
         extract_traces(archive, curate_processing(archive, task).key)
-    again = miniscope("curate", task)
+    again = miniscope("curate", task, "--accept-engine")
     assert again.status == 0
     assert all(line.startswith("Unchanged") for line in again.out.splitlines())
 

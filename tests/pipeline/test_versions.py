@@ -40,10 +40,6 @@ from tests.archives import rows, snapshot
 ANNA, BORIS = "first curator", "second curator"
 
 
-def merged_by(archive: Archive, task: TaskKey, units: tuple[int, ...]) -> Merge:
-    return Merge(unit_ids=units, into=number_of_merge(archive, task, units))
-
-
 # -- versions -----------------------------------------------------------------------------------------------
 def test_a_persons_curation_is_the_next_version_and_names_its_parent(archive: Archive, curation: CurationKey) -> None:
     before = rows(archive, m.CurationUnit)
@@ -96,19 +92,21 @@ def test_manual_policy_is_refused_where_nobody_can_wait(lite: Archive, lite_cura
 # -- merged units -------------------------------------------------------------------------------------------
 def test_the_same_members_have_one_number_and_one_publication(archive: Archive, curation: CurationKey) -> None:
     task = curation.task
-    merge = merged_by(archive, task, (3, 0))
-    assert merge.into == 6
+    assert number_of_merge(archive, task, (3, 0)) == 6
     assert number_of_merge(archive, task, (1, 2)) == 7
+    merge = Merge(unit_ids=(3, 0), into=4)  # what it says is not believed
     first = submit_curation(archive, task, [merge], curator=ANNA, parent=curation)
     published = rows(archive, m.Publication)
-    second = submit_curation(archive, task, [merged_by(archive, task, (0, 3))], curator=BORIS, parent=curation)
+    second = submit_curation(archive, task, [Merge(unit_ids=(0, 3))], curator=BORIS, parent=curation)
     assert rows(archive, m.Publication) == published
     assert decisions_of(archive, task, first.key) == decisions_of(archive, task, second.key)
+    larger = submit_curation(archive, task, [Merge(unit_ids=(6, 1))], curator=BORIS, parent=second.key)
+    assert decisions_of(archive, task, larger.key)[8].members == (0, 1, 3)
 
 
 def test_merged_units_are_masks_with_arrays_of_their_own(archive: Archive, curation: CurationKey) -> None:
     task = curation.task
-    edits: list[Edit] = [merged_by(archive, task, (0, 2)), SetType(unit_ids=(6,), mask_type=MaskKind.AXON)]
+    edits: list[Edit] = [Merge(unit_ids=(0, 2)), SetType(unit_ids=(6,), mask_type=MaskKind.AXON)]
     key = submit_curation(archive, task, edits, curator=ANNA, parent=curation).key
     assert extract_traces(archive, key).mask_count == 5
     with Workspace(archive.settings) as workspace:
@@ -132,7 +130,8 @@ def test_merged_units_are_masks_with_arrays_of_their_own(archive: Archive, curat
 def test_merge_that_cannot_be_published_makes_no_curation(
     lite: Archive, lite_curation: CurationKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merge = merged_by(lite, lite_curation.task, (0, 2))
+    merge = Merge(unit_ids=(0, 2))
+    number_of_merge(lite, lite_curation.task, (0, 2))
     before = snapshot(lite)
 
     def fail(*_: object, **__: object) -> None:
