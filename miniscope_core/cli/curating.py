@@ -63,6 +63,9 @@ def curate(
     min_cnn_pred: Annotated[float | None, typer.Option(help="Lowest cnn_pred.", rich_help_panel=_RULE)] = None,
     min_npix: Annotated[int | None, typer.Option(help="Fewest pixels.", rich_help_panel=_RULE)] = None,
     max_npix: Annotated[int | None, typer.Option(help="Most pixels.", rich_help_panel=_RULE)] = None,
+    only_engine_accepted: Annotated[
+        bool, typer.Option("--only-engine-accepted", help="And only what the engine accepted.", rich_help_panel=_RULE)
+    ] = False,
     note: Annotated[str, typer.Option(help="Remark, kept with the curation.")] = "",
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; default: the user's name.")] = None,
     diff: Annotated[str | None, typer.Option(metavar="KEY", help="Print what this curation says differently.")] = None,
@@ -85,7 +88,9 @@ def curate(
         "min_npix": min_npix,
         "max_npix": max_npix,
     }
-    bounds = {name: value for name, value in given.items() if value is not None}
+    bounds: dict[str, float] = {name: value for name, value in given.items() if value is not None}
+    if only_engine_accepted:
+        bounds["only_engine_accepted"] = True
     changes = _changes(accept, reject, mask_type or (), split, merge or ())
     chosen = sum((accept_engine, as_is, reject_all, bool(bounds), diff is not None))
     if chosen > 1 or (changes and (accept_engine or as_is or diff is not None)):

@@ -1,14 +1,14 @@
-"""What a merged unit looks like: the one unit that says best what its members said together.
+"""What a merged unit looks like: the one unit that says what its members said together.
 
-The members' part of the movie is the sum of their footprints times their traces. A merged unit is the best product of
-one footprint and one trace for that sum, with the footprint among the mixtures of the members' (a few alternating
-least-squares steps on the members' Gram matrices, no pixel or frame is touched). What the members left over, the
-residual, goes along as its projection onto the new footprint, which is exact for such a mixture.
+The members' part of the movie is the sum of their footprints times their traces. The merged footprint is the sum of
+theirs, each weighted by how much its trace varies: where the members did the same, that is their movie exactly, and
+where they did not, each still has its place, because a person said that they are one. The merged trace is the least
+squares fit of that footprint to the members' movie. What they left over, the residual, goes along as its projection onto
+the new footprint, which is exact for such a sum. No pixel and no frame of the movie is needed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from miniscope_core.errors import CurationError
 from miniscope_core.result import ProcessingResult
-
-_STEPS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def merge_units(result: ProcessingResult, members: Sequence[int]) -> MergedArray
         for name in ("traces", "fluorescence", "activity")
     )
     overlap = np.asarray((footprints @ footprints.T).toarray(), np.float64)
-    mixture = _best_mixture(overlap, np.atleast_2d(np.cov(traces)))
+    mixture = _mixture(traces)
     footprint = sp.csr_array(mixture[None, :] @ footprints)
     # Whose trace is what part of the merged one: projections of the members' footprints on the new one.
     share = overlap @ mixture / (mixture @ overlap @ mixture)
@@ -74,23 +72,7 @@ def merge_units(result: ProcessingResult, members: Sequence[int]) -> MergedArray
     )
 
 
-def _best_mixture(overlap: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights of the members' footprints in the best rank-one approximation of their movie.
-
-    Parameters
-    ----------
-    overlap
-        (member, member), products of footprints.
-    covariance
-        (member, member), of traces.
-    """
-    size = np.sqrt(np.maximum(np.diag(covariance), 0))
-    mixture = size / size.sum() if size.sum() > 0 else np.full(len(size), 1 / len(size))
-    for _ in range(_STEPS):
-        step = covariance @ (overlap @ mixture)
-        # Footprints and traces are not negative; what is anti-correlated with the rest has no place in one unit.
-        step = np.maximum(step, 0)
-        if step.sum() <= 0:
-            break
-        mixture = step / step.sum()
-    return mixture
+def _mixture(traces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights of the members' footprints, (member,), summing to 1: how much each trace varies."""
+    size = traces.std(axis=1)
+    return size / size.sum() if size.sum() > 0 else np.full(len(size), 1 / len(size))
