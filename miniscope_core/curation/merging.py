@@ -3,8 +3,8 @@
 The members' part of the movie is the sum of their footprints times their traces. The merged footprint is the sum of
 theirs, each weighted by how much its trace varies: where the members did the same, that is their movie exactly, and
 where they did not, each still has its place, because a person said that they are one. The merged trace is the least
-squares fit of that footprint to the members' movie. What they left over, the residual, goes along as its projection onto
-the new footprint, which is exact for such a sum. No pixel and no frame of the movie is needed.
+squares fit of that footprint to the members' movie. What they left over, the residual, goes along as its projection
+onto the new footprint, which is exact for such a sum. No pixel and no frame of the movie is needed.
 """
 
 from collections.abc import Sequence
