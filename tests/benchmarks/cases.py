@@ -41,10 +41,17 @@ class Case:
 
     def open(self) -> tuple[Recording, GroundTruth]:
         """Open the recording and its truth."""
-        recording, truth = open_recording(self.folder), GroundTruth.load(self.truth)
-        if self.repeat == 1:
-            return recording, truth
-        return repeat_recording(recording, self.repeat), repeat_truth(truth, self.repeat)
+        return self.open_recording(), self.open_truth()
+
+    def open_recording(self) -> Recording:
+        """Open the recording alone."""
+        recording = open_recording(self.folder)
+        return recording if self.repeat == 1 else repeat_recording(recording, self.repeat)
+
+    def open_truth(self) -> GroundTruth:
+        """Load the truth, which grows with the length of the recording."""
+        truth = GroundTruth.load(self.truth)
+        return truth if self.repeat == 1 else repeat_truth(truth, self.repeat)
 
     def repeated(self, times: int) -> "Case":
         """Return the case that plays this recording several times."""
@@ -129,7 +136,7 @@ def measure(case: Case, parameters: Mapping[str, Any], workers: int, output: Pat
     """
     values = dict(parameters)
     method = str(values.pop("method"))
-    recording, truth = case.open()
+    recording = case.open_recording()  # the truth comes after the run: its memory is none of the engine's
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "scratch").mkdir()
         resources = Resources(scratch_dir=Path(scratch) / "scratch", workers=workers)
@@ -143,7 +150,7 @@ def measure(case: Case, parameters: Mapping[str, Any], workers: int, output: Pat
             case,
             method,
             Units(result.footprints, result.traces, result.activity, result.shifts_px, result.accepted),
-            truth,
+            case.open_truth(),
             timings=dict(result.timings),
             cost=cost_of(recording, wall, result.info.cpu_seconds, result.peak_memory_bytes),
             decode_cpu_s=(before + decode_cpu_seconds(recording)) / 2,

@@ -1,9 +1,12 @@
 """Static patterns: the gain they put on the shifts is measured, and they are told apart from the brain by motion."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.motion import _to_front, learn_template
 from miniscope_core.engines.cnmfe.pattern import fit_pattern, gains, held_back, no_pattern
 from tests.engines.test_cnmfe_motion import texture, view
 
@@ -53,3 +56,29 @@ def test_motion_tells_the_pattern_from_the_brain() -> None:
     found = pattern.image[inside].ravel()
     assert np.corrcoef(found, stripes[inside].ravel())[0, 1] > 0.9
     assert abs(np.corrcoef(found, still[inside].ravel())[0, 1]) < 0.3
+
+
+def test_taking_a_pattern_out_needs_no_copy_of_the_sample() -> None:
+    def peak(stripes: float) -> tuple[int, bool]:
+        movie, _ = moving(4, frames=256)
+        movie += stripes * np.random.default_rng(0).standard_normal((1, movie.shape[1], 1)).astype(np.float32)
+        tracemalloc.start()
+        try:
+            template = learn_template(movie, 1, DIAMETER, 8)
+            return tracemalloc.get_traced_memory()[1], bool(template.pattern.image.any())
+        finally:
+            tracemalloc.stop()
+
+    without, with_stripes = peak(0), peak(40)
+    assert (without[1], with_stripes[1]) == (False, True)
+    assert with_stripes[0] < 1.1 * without[0]
+
+
+def test_frames_out_of_reach_are_left_out_without_a_copy() -> None:
+    frames = np.arange(12, dtype=np.float32).reshape(6, 1, 2).copy()
+    before = frames.copy()
+    wanted = np.array([False, True, False, True, True, False])
+    front = _to_front(frames, wanted)
+    np.testing.assert_array_equal(front, before[wanted])
+    assert np.shares_memory(front, frames)
+    np.testing.assert_array_equal(np.sort(frames, axis=0), before)

@@ -248,6 +248,11 @@ def _sample(
         frames = recording.frames(start, min(start + RUN_FRAMES, total))
         return flatten(frames, bin_factor, surround(diameter)), frames.sum(0, dtype=np.float64)
 
-    flat, sums = zip(*context.map(work, starts), strict=True)
-    sample = np.concatenate(flat)
-    return sample, (sum(sums) / len(sample)).astype(np.float32)
+    counts = [min(RUN_FRAMES, total - start) for start in starts]
+    sample, summed = np.empty((sum(counts), height, width), np.float32), np.zeros(recording.shape)
+    place = 0
+    for flat, part in context.map(work, starts):
+        sample[place : place + len(flat)] = flat
+        summed += part
+        place += len(flat)
+    return sample, (summed / len(sample)).astype(np.float32)

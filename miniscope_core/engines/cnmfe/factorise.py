@@ -56,7 +56,6 @@ def factorise(corrected: Corrected, parameters: CnmfeParameters, scratch: Path, 
         if not work.factors.footprints:
             break  # the background needs no second fit, and nothing was covered
         work.refine()
-        work.refine()
         work.renew_background()
         work.refine()
         work.split()
@@ -113,7 +112,7 @@ class _Work:
 
     def split(self) -> None:
         """Take apart units that are two cells."""
-        split(self.factors, self.clean, self.context)
+        split(self.factors, self.clean, self.scratch / "events.f32", self.context)
         update_traces(self.factors, self.clean, self.context)
         self._advance()
 
@@ -136,4 +135,4 @@ class _Work:
         self.context.progress(_STAGE, self.done, _STEPS)
 
 
-_STEPS: Final = 4 + 7 * _LOOKS
+_STEPS: Final = 4 + 6 * _LOOKS

@@ -11,13 +11,14 @@ Zhou et al. 2018, CNMF-E, doi:10.7554/eLife.28728.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.deconvolve import noise_of
 from miniscope_core.engines.cnmfe.footprints import Footprint, combine, support, tidy, to_sparse
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
@@ -27,8 +28,11 @@ _SWEEPS: Final = 6
 RIDGE: Final = 1e-4
 """Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
 _SOLVED_FRAMES: Final = 512
+_SOME_ROWS: Final = 64
 _LOW: Final = 20.0
 """Percentile of a trace taken for its baseline: a cell is silent most of the time."""
+_EVENT_NOISES: Final = 3.0
+"""Noise deviations of a trace above which it tells of its cell's shape."""
 _MERGE_OVERLAP: Final = 0.3
 """Least cosine between footprints that may be one cell."""
 
@@ -60,10 +64,26 @@ class Factors:
         """Traces above their baseline, never below zero, (unit, frame)."""
         if not len(self.raw):
             return self.raw
-        # Row by row: the percentile of all at once would copy them all.
-        low = np.array([np.percentile(row, _LOW) for row in self.raw], np.float32)[:, None]
-        above: NDArray[np.float32] = self.raw - low
+        # Some rows at a time: the percentile of all at once would copy them all.
+        parts = [self.raw[start : start + _SOME_ROWS] for start in range(0, len(self.raw), _SOME_ROWS)]
+        low = np.concatenate([np.percentile(part, _LOW, axis=1, keepdims=True) for part in parts])
+        above: NDArray[np.float32] = self.raw - low.astype(np.float32)
         return np.maximum(above, 0, out=above)
+
+    @property
+    def events(self) -> NDArray[np.float32]:
+        """What of the traces stands out of their noise, without its mean, (unit, frame).
+
+        What a silent cell's trace still does is noise and the light of others; a footprint fitted to it takes on their
+        shape.
+        """
+        traces = self.traces
+        for trace, raw in zip(traces, self.raw, strict=True):
+            trace -= np.float32(_EVENT_NOISES * noise_of(raw.astype(np.float64)))
+        np.maximum(traces, 0, out=traces)
+        if len(traces):
+            traces -= traces.mean(1, keepdims=True)
+        return traces
 
     @property
     def centred(self) -> NDArray[np.float32]:
@@ -142,17 +162,16 @@ def over_time(
     grid = tile_grid(movie.shape[1:])
 
     def work(frames: slice) -> list[NDArray[np.float32]]:
-        chunk = movie.read(frames)
+        chunk = movie.read_steps(frames)
         part = weights[:, frames]
-        return [
-            part[tile.units] @ chunk[(slice(None), *window)].reshape(len(chunk), -1)
-            for window, tile in zip(grid, tiled, strict=True)
-        ]
+        return [part[tile.units] @ _flat(chunk, window) for window, tile in zip(grid, tiled, strict=True)]
 
     sums = [np.zeros_like(tile.weights) for tile in tiled]
     for output in context.map(work, movie.chunks):
         for total, part in zip(sums, output, strict=True):
             total += part
+    for total in sums:
+        total /= np.float32(movie.scale)
     return sums
 
 
@@ -161,18 +180,26 @@ def over_space(movie: ScratchMovie, tiled: list[TileUnits], units: int, context:
     grid = tile_grid(movie.shape[1:])
 
     def work(frames: slice) -> NDArray[np.float32]:
-        return project(movie.read(frames), tiled, units, grid)
+        return project(movie.read_steps(frames), tiled, units, grid)
 
-    return np.concatenate(list(context.map(work, movie.chunks)), axis=1)
+    summed = np.empty((units, movie.shape[0]), np.float32)
+    for frames, part in zip(movie.chunks, context.map(work, movie.chunks), strict=True):
+        np.divide(part, np.float32(movie.scale), out=summed[:, frames])
+    return summed
 
 
-def project(frames: NDArray[np.float32], tiled: list[TileUnits], units: int, grid: Tiles) -> NDArray[np.float32]:
+def project(frames: NDArray[Any], tiled: list[TileUnits], units: int, grid: Tiles) -> NDArray[np.float32]:
     """Sum frames over space with each unit's weights: (unit, frame)."""
     total = np.zeros((units, len(frames)), np.float32)
     for window, tile in zip(grid, tiled, strict=True):
         if len(tile.units):
-            total[tile.units] += tile.weights @ frames[(slice(None), *window)].reshape(len(frames), -1).T
+            total[tile.units] += tile.weights @ _flat(frames, window).T
     return total
+
+
+def _flat(frames: NDArray[Any], window: tuple[slice, slice]) -> NDArray[np.float32]:
+    """Cut a tile out of frames: (frame, tile pixel), in one piece."""
+    return frames[(slice(None), *window)].astype(np.float32).reshape(len(frames), -1)
 
 
 def update_traces(factors: Factors, movie: ScratchMovie, context: Context) -> None:
@@ -199,9 +226,9 @@ def update_footprints(factors: Factors, movie: ScratchMovie, context: Context) -
     allowed = [support(footprint, shape, diameter) for footprint in factors.footprints]
     masks = by_tile(allowed, shape)
     start = _on_masks(factors.footprints, masks, shape)
-    traces = factors.centred
-    sums = over_time(movie, traces, masks, context)
-    gram = traces @ traces.T
+    events = factors.events
+    sums = over_time(movie, events, masks, context)
+    gram = events @ events.T
     images = [np.zeros_like(a.weights) for a in allowed]
     for window, mask, weights, total in zip(tile_grid(shape), masks, start, sums, strict=True):
         _sweep(weights, total, gram[np.ix_(mask.units, mask.units)], mask.weights)
@@ -234,20 +261,34 @@ def merge(factors: Factors, least_corr: float) -> int:
         overlap = (rows @ rows.T).tocoo()
         near = (overlap.row < overlap.col) & (overlap.data > _MERGE_OVERLAP)
         pairs = np.stack([overlap.row[near], overlap.col[near]], 1)
-        if not len(pairs):
-            break
         traces = factors.centred
         norms = np.linalg.norm(traces, axis=1) + np.finfo(np.float32).tiny
         alike = np.array([traces[i] @ traces[j] / (norms[i] * norms[j]) for i, j in pairs])
-        best = int(alike.argmax())
-        if alike[best] <= least_corr:
+        chosen = _disjoint(pairs[np.argsort(-alike, kind="stable")[: np.count_nonzero(alike > least_corr)]])
+        if not chosen:
             break
-        _join(factors, int(pairs[best, 0]), int(pairs[best, 1]), norms)
-        merged += 1
+        for first, second in chosen:
+            _join(factors, first, second, norms)
+        gone = {second for _, second in chosen}
+        factors.raw = np.delete(factors.raw, sorted(gone), 0)
+        factors.footprints = [f for unit, f in enumerate(factors.footprints) if unit not in gone]
+        merged += len(gone)
     return merged
 
 
+def _disjoint(pairs: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Leave out pairs of which a unit is in an earlier pair: what that becomes has to be looked at again."""
+    seen: set[int] = set()
+    chosen = []
+    for first, second in pairs.tolist():
+        if first not in seen and second not in seen:
+            chosen.append((first, second))
+        seen |= {first, second}
+    return chosen
+
+
 def _join(factors: Factors, first: int, second: int, norms: NDArray[np.float32]) -> None:
+    """Put what two units are together in the place of the first."""
     one, two = factors.footprints[first], factors.footprints[second]
     scale = (float(norms[first]), float(norms[second]))
     joined = combine(one, two, scale, factors.shape, factors.diameter)
@@ -256,8 +297,6 @@ def _join(factors: Factors, first: int, second: int, norms: NDArray[np.float32])
     share = (together @ together.T).toarray()[2, :2]
     factors.raw[first] = share[0] * factors.raw[first] + share[1] * factors.raw[second]
     factors.footprints[first] = joined
-    factors.raw = np.delete(factors.raw, second, 0)
-    del factors.footprints[second]
 
 
 def _sweep(

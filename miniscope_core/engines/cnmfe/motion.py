@@ -54,6 +54,7 @@ _LEAST_BEYOND: Final = 4.0
 by a third of the field give 4.2 to 5.3."""
 _NOISE_CAUTION: Final = 4.0
 _NEWTON_STEPS: Final = 2
+_SOME_FRAMES: Final = 64
 _REFINEMENTS: Final = 2
 """Times the sample is aligned by what was learnt from it; a third changes 0.002 px."""
 _LOCAL_ROUNDS: Final = 3
@@ -157,7 +158,8 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
     Parameters
     ----------
     flat
-        (n, height, width), frames spread over the recording, out of :func:`flatten` with :func:`surround`.
+        (n, height, width), frames spread over the recording, out of :func:`flatten` with :func:`surround`. The sample
+        is large, so it is worked on in place: its pattern is taken out, and its frames may change places.
     bin_factor
         Pixels of the recording per pixel of these.
     diameter
@@ -176,12 +178,15 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
     aligned = _align(coarse, limit)
     beyond = aligned.beyond
     if RUN_FRAMES <= np.count_nonzero(beyond == 0) < len(flat):
-        flat, aligned = flat[beyond == 0], aligned.within_reach()
+        near, aligned = _to_front(flat, beyond == 0), aligned.within_reach()
+    else:
+        near = flat
     pattern = no_pattern(flat.shape[1:])
-    if limit and held_back(gains(flat, aligned.displacement * factor, pattern, diameter)):
-        pattern, displacement = _learn_pattern(flat, factor, limit, diameter)
-        flat = pattern.remove(flat)
-        aligned = _align(_coarsen(flat, factor, diameter), limit, displacement / factor)
+    if limit and held_back(gains(near, aligned.displacement * factor, pattern, diameter)):
+        pattern, displacement = _learn_pattern(near, factor, limit, diameter)
+        for frame in flat:
+            frame[...] = pattern.remove(frame)
+        aligned = _align(_coarsen(near, factor, diameter), limit, displacement / factor)
     displacement, scores = aligned.displacement * factor, aligned.scores
     median = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - median)))
@@ -190,13 +195,12 @@ def learn_template(flat: NDArray[np.float32], bin_factor: int, diameter: float, 
         limit, least = 0, -np.inf
         displacement[:] = 0
     good = scores >= least
-    if not good.all():  # a copy, and the sample is large
-        flat, displacement = flat[good], displacement[good]
-    refiner = learn_refiner(_moved_back(flat, displacement), diameter)
+    near, displacement = _to_front(near, good), displacement[good]
+    refiner = learn_refiner(_moved_back(near, displacement), diameter)
     for _ in range(_REFINEMENTS if limit else 0):
-        displacement -= refiner.rigid(_moved_back(flat, displacement))
+        displacement -= refiner.rigid(_moved_back(near, displacement))
         displacement -= np.median(displacement, axis=0)
-        refiner = learn_refiner(_moved_back(flat, displacement), diameter)
+        refiner = learn_refiner(_moved_back(near, displacement), diameter)
     return Template(
         weights=aligned.weights,
         image=refiner.image,
@@ -221,7 +225,7 @@ def learn_local(template: Template, flat: NDArray[np.float32], patch_px: float, 
     template
         Of the same sample.
     flat
-        As for :func:`learn_template`.
+        As :func:`learn_template` left it.
     patch_px
         Wished side of a patch, px of the recording.
     max_deviation_px
@@ -229,9 +233,8 @@ def learn_local(template: Template, flat: NDArray[np.float32], patch_px: float, 
     """
     if template.max_shift == 0:
         return template
-    flat = template.pattern.remove(flat)
     displacement, scores = _coarse(flat, template)
-    flat = flat[scores >= template.least_score]
+    flat = _to_front(flat, scores >= template.least_score)
     displacement = displacement[scores >= template.least_score]
     displacement -= template.refiner.rigid(_moved_back(flat, displacement))
     patches = learn_patches(template.refiner, _moved_back(flat, displacement), patch_px / template.bin_factor)
@@ -421,7 +424,7 @@ def _learn_pattern(
     pattern = sharp_pattern(mean)
     displacement = np.zeros((len(flat), 2))
     for _ in range(_PATTERN_ROUNDS):
-        displacement = _align(_coarsen(pattern.remove(flat), factor, diameter), limit).displacement * factor
+        displacement = _align(_coarsen(flat, factor, diameter, pattern), limit).displacement * factor
         gain = gains(flat, displacement, pattern, diameter)
         if not held_back(gain):
             break
@@ -430,13 +433,26 @@ def _learn_pattern(
     return pattern, displacement
 
 
-def _coarsen(flat: NDArray[np.float32], factor: int, diameter: float) -> NDArray[np.float32]:
-    """Bin flattened frames once more for the correlation, and flatten them further.
+def _to_front(frames: NDArray[np.float32], wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Bring the wanted frames to the front, in place and in their order; return those."""
+    places = np.flatnonzero(wanted)
+    for place, source in enumerate(places):
+        if place != source:
+            other = frames[place].copy()
+            frames[place] = frames[source]
+            frames[source] = other
+    return frames[: len(places)]
+
+
+def _coarsen(
+    flat: NDArray[np.float32], factor: int, diameter: float, pattern: Pattern | None = None
+) -> NDArray[np.float32]:
+    """Bin flattened frames once more for the correlation, without a pattern, and flatten them further.
 
     A correlation takes what stays put for a match where it is: the less of the vignette is left, the better. What
     refines the shift afterwards gains more from what moves.
     """
-    coarse = np.stack([bin_frame(frame, factor) for frame in flat])
+    coarse = np.stack([bin_frame(frame if pattern is None else pattern.remove(frame), factor) for frame in flat])
     for frame in coarse:
         frame -= _smooth(frame, _NARROW_SURROUND * diameter / factor)
     return coarse
@@ -493,6 +509,14 @@ def _displacements(
     """Find where the weighted cross-correlation of each frame peaks: (n, 2) in pixels, and its height over its rms."""
     if limit == 0:
         return np.zeros((len(spectra), 2)), np.ones(len(spectra))
+    peaks, heights = zip(*(_peaks(part, weights, shape, limit) for part in _some(spectra)), strict=True)
+    return np.concatenate(peaks), np.concatenate(heights)
+
+
+def _peaks(
+    spectra: NDArray[np.complex64], weights: NDArray[np.complex64], shape: tuple[int, ...], limit: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Do the same for frames few enough to hold their correlations."""
     cross = spectra * weights
     surface = scipy.fft.irfft2(cross, s=shape)
     offsets = np.arange(-limit, limit + 1)
@@ -513,14 +537,21 @@ def _beyond(
     """
     if limit == 0:
         return np.zeros(len(spectra), np.int64)
-    surface = scipy.fft.irfft2(spectra * weights, s=shape)
     away = [np.minimum(np.arange(size), size - np.arange(size)) for size in shape]
     distance = np.maximum(away[0][:, None], away[1]).ravel()
-    flat = surface.reshape(len(surface), -1)
-    place = flat.argmax(1)
-    highest, near = flat.max(1), flat[:, distance <= limit].max(1)
-    clear = (highest > _CLEARLY * near) & (highest > least * np.sqrt(np.mean(flat**2, axis=1)))
-    return np.where(clear & (distance[place] > limit), distance[place], 0)
+    found = []
+    for part in _some(spectra):
+        flat = scipy.fft.irfft2(part * weights, s=shape).reshape(len(part), -1)
+        place = flat.argmax(1)
+        highest, near = flat.max(1), flat[:, distance <= limit].max(1)
+        clear = (highest > _CLEARLY * near) & (highest > least * np.sqrt(np.mean(flat**2, axis=1)))
+        found.append(np.where(clear & (distance[place] > limit), distance[place], 0))
+    return np.concatenate(found)
+
+
+def _some(spectra: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
+    """Cut the spectra of a sample into pieces of some frames, whose correlations are few enough to hold."""
+    return [spectra[start : start + _SOME_FRAMES] for start in range(0, max(1, len(spectra)), _SOME_FRAMES)]
 
 
 def _climb(

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ class ScratchMovie:
     shape
         (frames, height, width).
     scale
-        Steps per count.
+        Steps per count, a power of two: what is stored is then exact as float32.
     signed
         Whether values may be below zero.
     """
@@ -62,18 +63,24 @@ class ScratchMovie:
 
     def write(self, start: int, frames: NDArray[np.float32]) -> None:
         """Store frames from index ``start`` on, rounded to the step and clipped to the range."""
-        limits = np.iinfo(self._dtype)
-        values = np.multiply(frames, np.float32(self.scale))
-        np.clip(np.rint(values, out=values), limits.min, limits.max, out=values)
-        _write_all(self._file, values.astype(self._dtype).tobytes(), start * self._frame_bytes)
+        kind = cv2.CV_16S if self._dtype == np.int16 else cv2.CV_16U
+        flat = frames.reshape(len(frames), -1)
+        steps = cv2.addWeighted(flat, self.scale, flat, 0.0, 0.0, dtype=kind)  # rounds and clips in one pass
+        _write_all(self._file, np.asarray(steps).data, start * self._frame_bytes)
 
     def read(self, frames: slice) -> NDArray[np.float32]:
         """Read consecutive frames as (n, height, width)."""
+        values: NDArray[np.float32] = np.multiply(self.read_steps(frames), np.float32(1 / self.scale), dtype=np.float32)
+        return values
+
+    def read_steps(self, frames: slice) -> NDArray[np.integer]:
+        """Read consecutive frames as they are stored, whole numbers of steps, (n, height, width), read-only.
+
+        For those who copy parts of them anyway: converted part by part, they need not be converted as a whole.
+        """
         count = frames.stop - frames.start
         data = os.pread(self._file, count * self._frame_bytes, frames.start * self._frame_bytes)
-        values = np.frombuffer(data, self._dtype).reshape(count, *self.shape[1:]).astype(np.float32)
-        values /= np.float32(self.scale)
-        return values
+        return np.frombuffer(data, self._dtype).reshape(count, *self.shape[1:])
 
     def close(self) -> None:
         """Close the file; its folder's owner removes it."""
@@ -140,8 +147,8 @@ def ordered_map(
             future.cancel()
 
 
-def _write_all(file: int, data: bytes, offset: int) -> None:
-    rest = memoryview(data)
+def _write_all(file: int, data: bytes | memoryview, offset: int) -> None:
+    rest = memoryview(data).cast("B")
     while rest:
         written = os.pwrite(file, rest, offset)
         rest, offset = rest[written:], offset + written

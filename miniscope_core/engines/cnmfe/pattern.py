@@ -117,7 +117,11 @@ def gains(
     cells = np.rint((displacement - np.median(displacement, axis=0)) / (_NEAR * diameter))
     # Among frames that are close to each other: farther apart, a gradient tells nothing of what a pixel shows.
     apart, weight = _within_groups(displacement, np.column_stack([half, cells]))
-    moving = [-_combine(np.linalg.pinv(apart[half == k]), flat[half == k]) * pattern.trust for k in (0, 1)]
+    moving = []
+    for k in (0, 1):
+        weights = np.zeros((2, len(flat)))  # zero for the other half: picking the frames would copy them
+        weights[:, half == k] = np.linalg.pinv(apart[half == k])
+        moving.append(-_combine(weights, flat) * pattern.trust)
     border = tuple(slice(size // 16, size - size // 16) for size in flat.shape[1:])
     found = np.ones(2)
     for axis, mean in enumerate(pattern.remove(_combine((weight / weight.sum(0)).T, flat))):

@@ -10,6 +10,7 @@ Lee & Seung 1999, non-negative factorisation, doi:10.1038/44565.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from miniscope_core.engines.cnmfe.deconvolve import noise_of
 from miniscope_core.engines.cnmfe.factors import Factors, by_tile, subtract_units, tile_grid
 from miniscope_core.engines.cnmfe.footprints import Footprint, support, tidy
-from miniscope_core.engines.cnmfe.movie import ScratchMovie
+from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
 
 _MOST_EVENTS: Final = 120
@@ -48,15 +49,56 @@ class Events:
     """(event, rows, columns)."""
 
 
-def split(factors: Factors, movie: ScratchMovie, context: Context) -> int:
-    """Split units that are two cells; return how many were."""
+class _Album:
+    """The pictures of all units on disk: together they are many times what the fit holds in memory."""
+
+    def __init__(self, path: Path, areas: list[Footprint], frames: list[NDArray[np.int64]]) -> None:
+        self.areas = areas
+        self.frames = frames
+        """Of each unit's events, ascending."""
+        sizes = [len(times) * area.weights.size for area, times in zip(areas, frames, strict=True)]
+        self._starts = np.cumsum([0, *sizes]).tolist()
+        self._file = ScratchRows(path, (1, self._starts[-1]))
+
+    def write(self, unit: int, first: int, pictures: NDArray[np.float32]) -> None:
+        """Store a unit's pictures from one event on."""
+        self._file.write(0, self._starts[unit] + first * self.areas[unit].weights.size, pictures.ravel())
+
+    def read(self, unit: int) -> Events:
+        """Return a unit's pictures."""
+        area = self.areas[unit]
+        pictures = self._file.read(0, slice(self._starts[unit], self._starts[unit + 1]))
+        return Events(area.top, area.left, area.weights, pictures.reshape(-1, *area.weights.shape))
+
+    def close(self) -> None:
+        """Close the file; its folder's owner removes it."""
+        self._file.close()
+
+
+def split(factors: Factors, movie: ScratchMovie, path: Path, context: Context) -> int:
+    """Split units that are two cells; return how many were.
+
+    Parameters
+    ----------
+    factors
+        Changed in place; a unit that is split keeps its place for one half, the other comes last.
+    movie
+        Background-free.
+    path
+        Scratch file for the pictures of events.
+    context
+        Workers.
+    """
     if not factors.footprints:
         return 0
     noise = float(np.median([noise_of(row.astype(np.float64)) for row in factors.raw]))
-    collected = _collect(factors, movie, noise, context)
-    pairs = context.map(lambda events: halve(events, noise, factors.diameter), collected)
+    album = _collect(factors, movie, noise, path, context)
+    pairs = list(
+        context.map(lambda unit: halve(album.read(unit), noise, factors.diameter), range(len(factors.footprints)))
+    )
+    album.close()
     done = 0
-    for unit, pair in enumerate(list(pairs)):
+    for unit, pair in enumerate(pairs):
         if pair is None:
             continue
         first, second = pair
@@ -131,20 +173,16 @@ def _two(
     return heights, shapes
 
 
-def _collect(factors: Factors, movie: ScratchMovie, noise: float, context: Context) -> list[Events]:
+def _collect(factors: Factors, movie: ScratchMovie, noise: float, path: Path, context: Context) -> _Album:
     """Cut every unit's events out of the movie, the other units taken out."""
     areas = [support(footprint, factors.shape, factors.diameter) for footprint in factors.footprints]
-    frames = [_event_frames(row, noise) for row in factors.raw]
+    album = _Album(path, areas, [_event_frames(row, noise) for row in factors.raw])
     tiled, grid, traces = by_tile(factors.footprints, factors.shape), tile_grid(factors.shape), factors.centred
-    found = [
-        Events(a.top, a.left, a.weights, np.zeros((len(f), *a.weights.shape), np.float32))
-        for a, f in zip(areas, frames, strict=True)
-    ]
 
     def work(part: slice) -> None:
         chunk = movie.read(part)
         subtract_units(chunk, tiled, traces[:, part], grid)
-        for unit, (events, times) in enumerate(zip(found, frames, strict=True)):
+        for unit, times in enumerate(album.frames):
             first, last = np.searchsorted(times, (part.start, part.stop))
             if first == last:
                 continue
@@ -155,11 +193,11 @@ def _collect(factors: Factors, movie: ScratchMovie, noise: float, context: Conte
             window = own.window()
             y, x = window[0].start - rows.start, window[1].start - columns.start
             _add(pictures, own.weights, y, x, traces[unit, here])
-            events.pictures[first:last] = pictures
+            album.write(unit, int(first), pictures)
 
     for _ in context.map(work, movie.chunks):
         pass
-    return found
+    return album
 
 
 def _add(
