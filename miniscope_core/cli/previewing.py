@@ -55,17 +55,14 @@ def look(
     from miniscope_core.io import open_recording
     from miniscope_core.pipeline.preview import SAMPLE_FRAMES, preview_recording
 
-    settings = shared.settings
     with shared.progress() as progress:
         recording = open_recording(folder, clock="report", fps=fps, progress=progress, trust_containers=True)
         return preview_recording(
             recording,
             parameters,
+            shared.settings,
             frames=SAMPLE_FRAMES if frames is None else frames,
-            workers=settings.workers,
-            memory_limit_bytes=settings.memory_limit,
             progress=progress,
-            caiman_python=settings.caiman_python,
         )
 
 

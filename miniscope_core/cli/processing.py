@@ -154,16 +154,7 @@ def process(
     refuse_occupied(output)
     with shared.progress() as progress:
         recording = open_recording(folder, clock=clock, fps=fps, progress=progress, workers=settings.workers)
-        result = compute(
-            recording,
-            parameters,
-            output,
-            settings.workers,
-            settings.memory_limit,
-            progress,
-            settings.time_limit,
-            settings.caiman_python,
-        )
+        result = compute(recording, parameters, output, settings, progress)
     for note in result.info.notes:
         shared.say(f"[yellow]note:[/] {escape(note)}")
     shared.say(

@@ -371,6 +371,14 @@ def test_loaded_result_is_whole_in_memory_and_in_a_folder(file: Path, tmp_path: 
     assert np.allclose(again.read("cnn_pred"), [0.1, 0.2, 0.3])
 
 
+def test_clock_of_the_recording_may_be_given_to_a_loaded_result(file: Path) -> None:
+    clock = np.arange(FRAMES) / 19.9
+    assert np.array_equal(load_caiman(write_caiman(file), timestamps_s=clock).timestamps_s, clock)
+    assert "timestamps_s" not in load_caiman(file).array_names
+    with pytest.raises(ResultError, match="got 30 frames, expected 31"):
+        load_caiman(file, timestamps_s=np.arange(31))
+
+
 def test_clock_of_another_recording_is_refused(file: Path, tmp_path: Path) -> None:
     read = read_caiman(write_caiman(file))
     with pytest.raises(ResultError, match="got 30 frames, expected 31"):

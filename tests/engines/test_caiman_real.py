@@ -34,10 +34,10 @@ def run(recording: Recording, folder: Path, parameters: CaimanParameters) -> Pro
     """Run the engine in fresh folders and check that it leaves nothing in the home or beside the data."""
     for name in ("scratch", "home"):
         (folder / name).mkdir()
-    resources = Resources(folder / "scratch", workers=2, caiman_python=PYTHON)
+    resources = Resources(folder / "scratch", workers=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder / "home"))
-        result = CaimanEngine().run(recording, parameters, folder / "out", silent, resources)
+        result = CaimanEngine(PYTHON).run(recording, parameters, folder / "out", silent, resources)
     assert list((folder / "home").iterdir()) == []
     assert {path.suffix for path in recording.directory.iterdir()} == {".avi", ".csv", ".json"}
     result.check("here")
