@@ -197,6 +197,19 @@ def test_width_of_a_cell_is_told_by_gsig_where_that_was_given(drive: Drive) -> N
     assert result.info.cell_diameter_px == pytest.approx(13)
 
 
+def test_warnings_do_not_take_the_place_of_the_last_lines(drive: Drive) -> None:
+    behaviour = """
+        import warnings
+        print("what went wrong", file=sys.stderr)
+        for number in range(20):
+            warnings.warn_explicit("of no matter", RuntimeWarning, "caiman.py", number)
+            print("[WARNING] again and again", file=sys.stderr)
+        sys.exit(4)
+        """
+    with pytest.raises(EngineError, match=r"Last lines: what went wrong \| \[WARNING\] again and again$"):
+        drive(behaviour)
+
+
 def test_number_of_processes_in_the_parameters_wins(drive: Drive, tmp_path: Path) -> None:
     with pytest.raises(EngineError):
         drive("sys.exit(1)", parameters=CaimanParameters(n_processes=5))

@@ -177,6 +177,8 @@ def make_environment(work: Path, use_cnn: bool) -> dict[str, str]:
         "KERAS_HOME": str(home),
         "TMPDIR": str(work),
         "PYTHONUNBUFFERED": "1",
+        # Nobody reads them, and among an error's last lines they would take the place of what says why.
+        "PYTHONWARNINGS": "ignore",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "HDF5_USE_FILE_LOCKING": "FALSE",
