@@ -171,6 +171,27 @@ def test_without_evaluation_all_count_as_accepted_and_a_note_says_so(file: Path,
     assert any("Not evaluated" in note for note in read.notes)
 
 
+def test_units_that_were_selected_are_accepted_and_the_others_counted(file: Path) -> None:
+    discarded = {"discarded_components/A": sp.csc_matrix((HEIGHT * WIDTH, 4)), "discarded_components/nr": 4}
+    read = read_caiman(write_caiman(file, idx_components=NONE, **discarded))
+    assert read.accepted.all()
+    assert read.evaluated
+    assert "Every unit counts as accepted: CaImAn's select_components took 4 others out" in read.notes
+
+
+def test_what_was_decided_by_hand_comes_after_the_evaluation(file: Path) -> None:
+    by_hand = {"accepted_list": np.array([1]), "rejected_list": np.array([2])}
+    read = read_caiman(write_caiman(file, idx_components=np.array([2, 0]), **by_hand))
+    assert read.accepted.tolist() == [True, True, False]
+    assert "By hand, in CaImAn's GUI, 1 units were accepted and 1 rejected" in read.notes
+    untouched = {"accepted_list": np.array([]), "rejected_list": np.array([])}
+    read = read_caiman(write_caiman(file, idx_components=np.array([2, 0]), **untouched))
+    assert read.accepted.tolist() == [True, False, True]
+    assert not any("By hand" in note for note in read.notes)
+    with pytest.raises(ResultError, match=r"accepted_list at .*expected positions below 3"):
+        read_caiman(write_caiman(file, accepted_list=np.array([3]), rejected_list=np.array([])))
+
+
 @pytest.mark.parametrize("positions", [[3], [-1], [0.5]])
 def test_positions_of_no_unit_are_refused(file: Path, positions: list[float]) -> None:
     with pytest.raises(ResultError, match=r"idx_components at .*expected positions below 3"):
