@@ -1,5 +1,6 @@
 """Reading CaImAn's files: y is y, signs stay, None is None, NaN is NaN, and what is unknown is said to be."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 
 from miniscope_core import load_caiman, load_result
 from miniscope_core.engines.caiman import find_caiman_file, hdf5, read_caiman, write_result
+from miniscope_core.engines.caiman.reading import is_detrended
 from miniscope_core.errors import ResultError
 from tests.caiman_files import (
     CENTERS,
@@ -104,6 +106,17 @@ def test_f_dff_that_nothing_divided_is_called_detrended(file: Path, background: 
     assert np.allclose(result.read("detrended"), fluorescence - slow, atol=1e-5)
     assert "dff" not in result.array_names
     assert any("only detrended" in note for note in result.info.notes)
+
+
+def test_many_units_are_judged_by_some_of_them_without_a_copy_of_all() -> None:
+    course = np.random.default_rng(0).normal(size=(500, 2000)).astype(np.float32)
+    detrended = course - np.float32(3)
+    tracemalloc.start()
+    assert is_detrended(detrended, course)
+    assert not is_detrended(course / 7, course)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * course.nbytes
 
 
 def test_f_dff_divided_without_a_background_is_left_out(file: Path) -> None:
