@@ -143,7 +143,7 @@ def test_bad_end_is_one_error_and_no_result(drive: Drive, tmp_path: Path, behavi
         (
             "a = bytearray(b'x' * 400_000_000); time.sleep(60)",
             {"memory": 200 * 2**20},
-            r"got 0\.\d GiB of memory in use, expected at most 0.2 GiB. Raise MINISCOPE_MEMORY_LIMIT",
+            r"got \d{3} MiB of memory in use, expected at most 200 MiB. Raise MINISCOPE_MEMORY_LIMIT",
         ),
     ],
     ids=["hangs", "takes too long", "fills memory"],

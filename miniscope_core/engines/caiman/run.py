@@ -168,8 +168,8 @@ def _mapping(message: Message, name: str) -> Mapping[Any, Any]:
 def _problem(ended: Ended, told: _Told, limits: Limits) -> str:
     """Return why a worker's end is no success, with a remedy; empty where it is one."""
     by_limit = {
-        "memory": f"got {ended.peak_bytes / 2**30:.1f} GiB of memory in use, expected at most "
-        f"{limits.memory_bytes / 2**30:.1f} GiB. Raise MINISCOPE_MEMORY_LIMIT, or take fewer n_processes or a smaller "
+        "memory": f"got {ended.peak_bytes / 2**20:,.0f} MiB of memory in use, expected at most "
+        f"{limits.memory_bytes / 2**20:,.0f} MiB. Raise MINISCOPE_MEMORY_LIMIT, or take fewer n_processes or a smaller "
         "rf.",
         "time": f"got no result in {limits.time_s:.0f} s. Raise MINISCOPE_TIME_LIMIT, or take a shorter recording.",
         "idle": f"got no work done in {limits.idle_s:.0f} s, expected progress: it hangs, as its pool does where one "
