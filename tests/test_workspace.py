@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Pat
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "miniscope.db")
     with pytest.MonkeyPatch.context() as patch, Archive.open(settings_for(home)) as archive:
-        patch.setitem(engines.ENGINES, "cnmfe", StandIn())  # type: ignore[arg-type]
+        patch.setitem(engines.ENGINES, "cnmfe", lambda settings: StandIn())  # type: ignore[arg-type]
         key = ingest_recording(archive, write_session(home / "raw", metadata={"ewl": 3})).key
         ingest_recording(archive, write_session(home / "raw", "b", seed=1), IngestOptions(subject="subject2"))
         task = add_task(archive, key, add_parameter_set(archive, "cnmfe", {}, "defaults"))

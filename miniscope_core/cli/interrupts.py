@@ -13,6 +13,8 @@ import psutil
 from miniscope_core.cli.console import err
 
 _GRACE_S: Final = 5.0
+SCRATCH_GRACE_S: Final = 30.0
+"""For an engine alone: the working files of a long recording take some time to remove, and nothing else would."""
 
 
 @contextlib.contextmanager

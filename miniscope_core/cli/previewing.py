@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from miniscope_core.cli.app import Common, app, common
 from miniscope_core.cli.console import out, pairs_table
+from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
 from miniscope_core.cli.parameters import Method, Set, parameters_from
 from miniscope_core.cli.recordings import Folder, FpsOption
 
@@ -55,17 +56,14 @@ def look(
     from miniscope_core.io import open_recording
     from miniscope_core.pipeline.preview import SAMPLE_FRAMES, preview_recording
 
-    settings = shared.settings
-    with shared.progress() as progress:
+    with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:
         recording = open_recording(folder, clock="report", fps=fps, progress=progress, trust_containers=True)
         return preview_recording(
             recording,
             parameters,
+            shared.settings,
             frames=SAMPLE_FRAMES if frames is None else frames,
-            workers=settings.workers,
-            memory_limit_bytes=settings.memory_limit,
             progress=progress,
-            caiman_python=settings.caiman_python,
         )
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from miniscope_core.cli.app import Common, app, common, use_home
 from miniscope_core.cli.console import err, out
-from miniscope_core.cli.interrupts import ends_on_interrupt
+from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
 from miniscope_core.cli.parameters import Method, Set, parameters_from
 from miniscope_core.cli.recordings import (
     ClockOption,
@@ -152,18 +152,9 @@ def process(
     parameters = parameters_from(method, assignments)
     settings = shared.settings
     refuse_occupied(output)
-    with shared.progress() as progress:
+    with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:
         recording = open_recording(folder, clock=clock, fps=fps, progress=progress, workers=settings.workers)
-        result = compute(
-            recording,
-            parameters,
-            output,
-            settings.workers,
-            settings.memory_limit,
-            progress,
-            settings.time_limit,
-            settings.caiman_python,
-        )
+        result = compute(recording, parameters, output, settings, progress)
     for note in result.info.notes:
         shared.say(f"[yellow]note:[/] {escape(note)}")
     shared.say(

@@ -20,10 +20,6 @@ class Resources:
     """An existing folder of this job alone; its owner removes it."""
     workers: int = 1
     memory_limit_bytes: int = 4 * 2**30
-    time_limit_s: float = 86_400.0
-    """For an engine that runs another program, which it ends then."""
-    caiman_python: str = ""
-    """Interpreter that has CaImAn; empty: the running one."""
 
 
 class Engine(Protocol[P]):

@@ -1,13 +1,17 @@
 """From parameters as a person gives them to what they mean for one recording."""
 
+from typing import TypeVar
+
 from pydantic import ValidationError
 
 from miniscope_core.errors import ParameterError
 from miniscope_core.io.recording import Recording
-from miniscope_core.models.parameters import CnmfeParameters
+from miniscope_core.models.parameter_base import EngineParameters
+
+P = TypeVar("P", bound=EngineParameters)
 
 
-def resolve(parameters: CnmfeParameters, recording: Recording) -> CnmfeParameters:
+def resolve(parameters: P, recording: Recording) -> P:
     """Determine every parameter for a recording: a cell diameter in µm becomes one in px.
 
     Diameter in µm and size of a pixel stay beside it, so that the result says where its number comes from.
@@ -22,7 +26,7 @@ def resolve(parameters: CnmfeParameters, recording: Recording) -> CnmfeParameter
     Raises
     ------
     ParameterError
-        When the size of a pixel is not known, or the diameter in px is out of bounds.
+        When the size of a pixel is not known, or the diameter in px is out of bounds or contradicts other parameters.
     """
     diameter_um = parameters.cell_diameter_um
     if diameter_um is None:
@@ -35,9 +39,10 @@ def resolve(parameters: CnmfeParameters, recording: Recording) -> CnmfeParameter
         )
     found = {"cell_diameter_px": diameter_um / size_um, "pixel_size_um": size_um}
     try:
-        return CnmfeParameters.model_validate(parameters.model_dump() | found)
+        return type(parameters).model_validate(parameters.model_dump() | found)
     except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ParameterError(
             f"cell_diameter_um at {recording.directory}: got {diameter_um:g} µm at {size_um:g} µm per px, "
-            f"{diameter_um / size_um:.3g} px: {error.errors()[0]['msg']}. Check both, and which is which."
+            f"{diameter_um / size_um:.3g} px: {problem}. Check both, and which is which."
         ) from error

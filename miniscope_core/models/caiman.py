@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from miniscope_core.models.parameter_base import DEFAULT_DIAMETER_PX, EngineParameters, expert
+from miniscope_core.models.parameter_base import EngineParameters, expert
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "data": ("fr", "decay_time"),
@@ -40,7 +40,8 @@ RESERVED: Final[Mapping[str, frozenset[str]]] = {
     "motion": frozenset({"is3D", "indices", "min_mov"}),
 }
 """What the engine decides: it gives CaImAn one movie in two dimensions."""
-_SIGMA: Final = 4 / 13
+SIGMA_OF_DIAMETER: Final = 4 / 13
+"""``gSig`` in widths of a cell at half height."""
 _FILTER_SIGMA: Final = 5 / 13
 _PATCH_CELLS: Final = 3
 
@@ -58,17 +59,10 @@ class CaimanParameters(EngineParameters):
     """Parameters of CaImAn's motion correction, CNMF-E or CNMF, and component evaluation; CaImAn's own names.
 
     Whatever has no value is filled in by :meth:`complete` from the cell's width and the method, or by the engine from
-    the recording.
+    the recording: ``gSig``, ``gSiz``, ``gSig_filt``, ``rf`` and ``stride`` follow from the width.
     """
 
     method: Literal["caiman"] = "caiman"
-    cell_diameter_px: float = Field(
-        default=DEFAULT_DIAMETER_PX,
-        ge=4,
-        le=100,
-        description="Diameter of a cell body as it appears, px: gSig, gSiz, gSig_filt, rf and stride follow from it "
-        "where they are not given",
-    )
     fr: float | None = Field(
         default=None, gt=0, le=1000, description="Frame rate, Hz; default: the recording's frame clock"
     )
@@ -273,15 +267,9 @@ class CaimanParameters(EngineParameters):
                 flat[name] = value
         return {**flat, "rf": 0} if "rf" in flat and flat["rf"] is None else flat
 
-    @model_validator(mode="after")
-    def _refuse_contradictions(self) -> Self:
-        problems = list(self._contradictions())
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
     def _contradictions(self) -> Iterator[str]:
-        whole = self.complete()
+        # What follows from a width in µm is known, and looked at, once that is resolved for a recording.
+        whole = self if self.given_diameter_px is None else self.complete()
         sigma, size, rf, stride = whole.gSig, whole.gSiz, whole.rf or 0, whole.stride or 0
         if sigma and size and any(one <= other for one, other in zip(size, sigma, strict=True)):
             yield f"gSiz: got {size}, expected more than gSig, {sigma}. Four times gSig plus one is usual"
@@ -291,8 +279,8 @@ class CaimanParameters(EngineParameters):
             yield f"stride: got {stride}, expected less than rf, {rf}: it is how far patches overlap"
         if self.method_init == "greedy_roi" and self.K is None:
             yield "K: got none, expected a number for greedy_roi: components to look for in a patch"
-        if self.method_init == "greedy_roi" and (whole.nb or 0) < 1:
-            yield f"nb: got {whole.nb}, expected at least 1 for greedy_roi: it has no ring background"
+        if self.method_init == "greedy_roi" and self.nb is not None and self.nb < 1:
+            yield f"nb: got {self.nb}, expected at least 1 for greedy_roi: it has no ring background"
         for low, high in (("SNR_lowest", "min_SNR"), ("rval_lowest", "rval_thr"), ("cnn_lowest", "min_cnn_thr")):
             if getattr(self, low) > getattr(self, high):
                 yield f"{low}: got {getattr(self, low):g}, expected no more than {high}, {getattr(self, high):g}"
@@ -314,10 +302,15 @@ class CaimanParameters(EngineParameters):
 
         13 px wide cells give ``gSig`` 4, ``gSiz`` 17, ``gSig_filt`` 5, ``rf`` 40 and ``stride`` 20; these were tuned on
         a simulated recording with such cells, whose shifts a ``gSig_filt`` of 3 got three times as wrong.
+
+        Raises
+        ------
+        ParameterError
+            While the cell's width is known only in µm.
         """
         one_photon = self.method_init == "corr_pnr"
         width = self.cell_diameter_px
-        sigma = self.gSig or _pair(max(1, round(width * _SIGMA)))
+        sigma = self.gSig or _pair(max(1, round(width * SIGMA_OF_DIAMETER)))
         nb = (0 if one_photon else 2) if self.nb is None else self.nb
         size = self.gSiz or (4 * sigma[0] + 1, 4 * sigma[1] + 1)
         rf = max(round(_PATCH_CELLS * width) + 1, max(size) + 1) if self.rf is None else self.rf

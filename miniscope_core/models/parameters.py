@@ -3,48 +3,19 @@
 The built-in engine's are in units of biology or of the hardware, CaImAn's have CaImAn's names and units.
 """
 
-import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from miniscope_core.errors import ParameterError
 from miniscope_core.models.caiman import CaimanParameters
-from miniscope_core.models.parameter_base import DEFAULT_DIAMETER_PX, EngineParameters, expert
-
-_SAME_DIAMETER: Final = 1e-6
+from miniscope_core.models.parameter_base import EngineParameters, expert
 
 
 class CnmfeParameters(EngineParameters):
-    """Parameters of the built-in one-photon engine; the defaults need no choice but the cell size.
-
-    The cell size is given in px, or in µm with the size of a pixel: from ``pixel_size_um``, or from the recording's
-    metadata where its reader knows it.
-    """
+    """Parameters of the built-in one-photon engine; the defaults need no choice but the cell size."""
 
     method: Literal["cnmfe"] = "cnmfe"
-    given_diameter_px: float | None = Field(
-        default=None,
-        alias="cell_diameter_px",
-        ge=4,
-        le=100,
-        description="Diameter of a cell body as it appears (width at half height), px; 13 unless cell_diameter_um is "
-        "given",
-    )
-    cell_diameter_um: float | None = Field(
-        default=None,
-        gt=0,
-        le=200,
-        description="The same in µm, with cell_diameter_px left empty; needs the size of a pixel, from "
-        "pixel_size_um or the recording's metadata",
-    )
-    pixel_size_um: float | None = Field(
-        default=None,
-        gt=0,
-        le=50,
-        description="Width of a pixel in the tissue, µm, for cell_diameter_um; default: as the metadata tells",
-    )
     decay_time_s: float = Field(default=0.4, gt=0, le=10, description="Decay time of the indicator, s")
     max_shift_px: int = Field(default=20, ge=0, le=200, description="Largest brain motion expected, px; 0: none")
     motion: Literal["rigid", "piecewise"] = Field(
@@ -99,59 +70,12 @@ class CnmfeParameters(EngineParameters):
         json_schema_extra=expert,
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_diameter(cls, values: Any) -> Any:
-        """Fill in the default here and not in the field: it holds only where no diameter is given in µm."""
-        if not isinstance(values, Mapping):
-            return values
-        given = [values.get(name) for name in ("cell_diameter_px", "cell_diameter_um")]
-        return {**values, "cell_diameter_px": DEFAULT_DIAMETER_PX} if given == [None, None] else values
-
-    @model_validator(mode="after")
-    def _refuse_two_diameters(self) -> Self:
-        px, um, size = self.given_diameter_px, self.cell_diameter_um, self.pixel_size_um
-        if px is None or um is None or (size is not None and math.isclose(px * size, um, rel_tol=_SAME_DIAMETER)):
-            return self
-        tail = "" if size is None else f" at {size:g} µm per px"
-        raise ValueError(
-            f"cell_diameter_px and cell_diameter_um: got {px:g} px and {um:g} µm{tail}, expected one of them. "
-            "Leave the other out"
-        )
-
-    @model_validator(mode="after")
-    def _refuse_what_changes_nothing(self) -> Self:
-        if self.pixel_size_um is not None and self.cell_diameter_um is None:
-            raise ValueError(
-                f"pixel_size_um: got {self.pixel_size_um:g} µm without cell_diameter_um, expected both. "
-                "Give the cell's diameter in µm, or leave the size of a pixel out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_rise_slower_than_decay(self) -> Self:
+    def _contradictions(self) -> Iterator[str]:
         if self.rise_time_s >= self.decay_time_s:
-            raise ValueError(
+            yield (
                 f"rise_time_s: got {self.rise_time_s:g} s, expected less than decay_time_s, {self.decay_time_s:g} s. "
                 "Are they swapped?"
             )
-        return self
-
-    @property
-    def cell_diameter_px(self) -> float:
-        """Diameter of a cell body, px.
-
-        Raises
-        ------
-        ParameterError
-            While it is known only in µm: :func:`miniscope_core.engines.resolve.resolve` determines it.
-        """
-        if self.given_diameter_px is None:
-            raise ParameterError(
-                f"cell_diameter_px of parameters in µm: got cell_diameter_um={self.cell_diameter_um}, expected px. "
-                "Resolve the parameters for a recording first."
-            )
-        return self.given_diameter_px
 
 
 Parameters = Annotated[CnmfeParameters | CaimanParameters, Field(discriminator="method")]

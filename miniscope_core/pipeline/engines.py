@@ -1,7 +1,7 @@
 """Which engine computes which method: the one place that joins parameters to engines."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,22 +11,37 @@ from miniscope_core.engines.caiman.run import CaimanEngine
 from miniscope_core.engines.cnmfe import CnmfeEngine
 from miniscope_core.errors import ParameterError
 from miniscope_core.models.parameters import Parameters
+from miniscope_core.settings import Settings
 
-ENGINES: Final[Mapping[str, Engine[Any]]] = {"cnmfe": CnmfeEngine(), "caiman": CaimanEngine()}
+ENGINES: Final[Mapping[str, Callable[[Settings], Engine[Any]]]] = {
+    "cnmfe": lambda settings: CnmfeEngine(),
+    "caiman": lambda settings: CaimanEngine(settings.caiman_python, settings.time_limit),
+}
 _ADAPTER: Final[TypeAdapter[Parameters]] = TypeAdapter(Parameters)
 
 
-def engine_for(method: str) -> Engine[Any]:
-    """Return the engine of a method.
+def engine_for(method: str, settings: Settings) -> Engine[Any]:
+    """Return the engine of a method, as it is set up here.
 
     Raises
     ------
     ParameterError
         When no engine computes it.
     """
+    refuse_unknown(method)
+    return ENGINES[method](settings)
+
+
+def refuse_unknown(method: str) -> None:
+    """Refuse a method that no engine computes.
+
+    Raises
+    ------
+    ParameterError
+        When none does.
+    """
     if method not in ENGINES:
         raise ParameterError(f"Method {method!r} has no engine here: expected one of {', '.join(ENGINES)}.")
-    return ENGINES[method]
 
 
 def validate_parameters(method: str, values: Mapping[str, Any]) -> Parameters:
@@ -44,7 +59,7 @@ def validate_parameters(method: str, values: Mapping[str, Any]) -> Parameters:
     ParameterError
         When the method has no engine, a name is unknown or a value is out of bounds; all of them in one line.
     """
-    engine_for(method)
+    refuse_unknown(method)
     try:
         return _ADAPTER.validate_python({**values, "method": method})
     except ValidationError as error:
@@ -84,7 +99,7 @@ def describe_parameters(method: str) -> list[dict[str, str]]:
     ParameterError
         When no engine computes the method.
     """
-    engine_for(method)
+    refuse_unknown(method)
     parameters = _ADAPTER.validate_python({"method": method})
     schema, defaults = type(parameters).model_json_schema()["properties"], parameters.model_dump()
     return [

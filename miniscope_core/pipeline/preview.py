@@ -19,6 +19,7 @@ from miniscope_core.pipeline.process import compute
 from miniscope_core.progress import Progress, silent
 from miniscope_core.quality.seeds import count_rejections
 from miniscope_core.result import ProcessingResult
+from miniscope_core.settings import Settings
 
 SAMPLE_FRAMES: Final = 600
 """At 20 Hz half a minute: most cells that are active at all were active once."""
@@ -79,12 +80,10 @@ class FrameSample:
 def preview_recording(
     recording: Recording,
     parameters: Parameters,
+    settings: Settings,
     *,
     frames: int = SAMPLE_FRAMES,
-    workers: int = 1,
-    memory_limit_bytes: int = 4 * 2**30,
     progress: Progress = silent,
-    caiman_python: str = "",
 ) -> Preview:
     """Run an engine on a sample of a recording; no database, no store, and nothing is left on disk.
 
@@ -94,14 +93,12 @@ def preview_recording(
         Opened recording; one that is shorter than the sample is used whole.
     parameters
         Of the engine to run.
+    settings
+        What the engine may use.
     frames
         Frames to sample; large fields get fewer.
-    workers, memory_limit_bytes
-        What the engine may use.
     progress
         Told the engine's stages.
-    caiman_python
-        Interpreter that has CaImAn; empty: the running one.
 
     Raises
     ------
@@ -111,17 +108,9 @@ def preview_recording(
     sample = sample_recording(recording, frames)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="miniscope-preview-") as folder:
-        result = compute(
-            sample,
-            parameters,
-            Path(folder) / "result",
-            workers,
-            memory_limit_bytes,
-            progress,
-            caiman_python=caiman_python,
-        )
+        result = compute(sample, parameters, Path(folder) / "result", settings, progress)
         seconds = time.monotonic() - began
-        return Preview(_in_memory(result), recording.frame_count, seconds, workers, _joins_s(sample))
+        return Preview(_in_memory(result), recording.frame_count, seconds, settings.workers, _joins_s(sample))
 
 
 def sample_recording(recording: Recording, frames: int = SAMPLE_FRAMES) -> Recording:

@@ -39,6 +39,7 @@ from miniscope_core.pipeline.provenance import provenance
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, next_number
 from miniscope_core.progress import Progress, silent
 from miniscope_core.result import RESULT_FILE, ProcessingResult, load_result
+from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.claims import Claim
 from miniscope_core.storage.publish import publishing
@@ -382,20 +383,10 @@ def _compute(archive: Archive, job: _Job, progress: Progress) -> tuple[Path, Pro
     if earlier is not None:
         return folder, earlier
     recording = open_ingested(archive, job.recording, progress)
-    settings = archive.settings
     # A claim can lapse while its holder is alive: two attempts at one task must not touch each other's files.
     attempt = folder.with_name(f"attempt-{uuid.uuid4().hex}")
     try:
-        result = compute(
-            recording,
-            parameters,
-            attempt,
-            settings.workers,
-            settings.memory_limit,
-            progress,
-            settings.time_limit,
-            settings.caiman_python,
-        )
+        result = compute(recording, parameters, attempt, archive.settings, progress)
         return _share(attempt, folder, result)
     finally:
         _leave_if_empty(folder.parent)
@@ -439,11 +430,8 @@ def compute(
     recording: Recording,
     parameters: Parameters,
     output_dir: Path,
-    workers: int,
-    memory_limit_bytes: int,
-    progress: Progress,
-    time_limit_s: float = 86_400.0,
-    caiman_python: str = "",
+    settings: Settings,
+    progress: Progress = silent,
 ) -> ProcessingResult:
     """Run an engine alone: no database, no store.
 
@@ -456,14 +444,10 @@ def compute(
     output_dir
         Where the result shall lie, empty or absent; a link is followed. Working folders are made beside it, or inside
         where it exists (it may be a mount point), and removed, whatever comes.
-    workers, memory_limit_bytes
-        What the engine may use.
+    settings
+        What the engine may use, and where other programs are that it runs.
     progress
         Told the engine's stages.
-    time_limit_s
-        How long an engine may take that runs another program.
-    caiman_python
-        Interpreter that has CaImAn; empty: the running one.
 
     Raises
     ------
@@ -475,14 +459,14 @@ def compute(
     """
     output_dir = output_dir.resolve()
     refuse_occupied(output_dir)
-    engine = engine_for(parameters.method)
+    engine = engine_for(parameters.method, settings)
     working_dir = output_dir if output_dir.exists() else output_dir.parent
     attempt = f".{output_dir.name}.{uuid.uuid4().hex[:12]}"
     scratch, partial = working_dir / f"{attempt}.scratch", working_dir / f"{attempt}.partial"
     try:
         with _explained(recording, working_dir):
             scratch.mkdir(parents=True)
-            resources = Resources(scratch, workers, memory_limit_bytes, time_limit_s, caiman_python)
+            resources = Resources(scratch, settings.workers, settings.memory_limit)
             engine.run(recording, parameters, partial, progress, resources).check(str(partial))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

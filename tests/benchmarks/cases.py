@@ -21,6 +21,7 @@ from miniscope_core.progress import silent
 from miniscope_core.quality import GroundTruth, Score, score_units
 from miniscope_core.quality.scoring import Similarity
 from miniscope_core.result import ProcessingResult
+from miniscope_core.settings import Settings
 from tests.benchmarks.repeats import Cost, repeat_recording, repeat_truth
 from tests.simulation import simulate
 
@@ -140,9 +141,10 @@ def measure(case: Case, parameters: Mapping[str, Any], workers: int, output: Pat
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "scratch").mkdir()
         resources = Resources(scratch_dir=Path(scratch) / "scratch", workers=workers)
+        engine = engine_for(method, Settings())
         before = decode_cpu_seconds(recording)
         start = time.perf_counter()
-        result: ProcessingResult = engine_for(method).run(
+        result: ProcessingResult = engine.run(
             recording, validate_parameters(method, values), output or Path(scratch) / "result", silent, resources
         )
         wall = time.perf_counter() - start

@@ -56,13 +56,13 @@ def drive(tmp_path: Path, recording: Recording) -> Drive:
         **answer: Any,
     ) -> ProcessingResult:
         python = make_standin(tmp_path, textwrap.dedent(behaviour), **answer)
-        resources = Resources(tmp_path / "scratch", 2, memory, time_s, python)
+        resources = Resources(tmp_path / "scratch", 2, memory)
         heard = [] if seen is None else seen
 
         def progress(stage: str, done: int, total: int) -> None:
             heard.append(stage)
 
-        engine = CaimanEngine(idle_limit_s=idle_limit_s)
+        engine = CaimanEngine(python, time_s, idle_limit_s)
         return engine.run(recording, parameters or CaimanParameters(), tmp_path / "out", progress, resources)
 
     return drive
@@ -143,7 +143,7 @@ def test_bad_end_is_one_error_and_no_result(drive: Drive, tmp_path: Path, behavi
         (
             "a = bytearray(b'x' * 400_000_000); time.sleep(60)",
             {"memory": 200 * 2**20},
-            r"got 0\.\d GiB of memory in use, expected at most 0.2 GiB. Raise MINISCOPE_MEMORY_LIMIT",
+            r"got \d{3} MiB of memory in use, expected at most 200 MiB. Raise MINISCOPE_MEMORY_LIMIT",
         ),
     ],
     ids=["hangs", "takes too long", "fills memory"],
@@ -175,6 +175,39 @@ def test_worker_gets_every_parameter_determined(drive: Drive, tmp_path: Path, re
     assert groups["data"] == {"fr": recording.fps, "decay_time": 0.6}
     assert (groups["init"]["gSig"], groups["init"]["nIter"]) == ([4, 4], 9)
     assert (job["processes"], groups["patch"]["n_processes"]) == (2, 2)
+
+
+def test_width_of_a_cell_in_micrometres_becomes_caimans_pixels(drive: Drive) -> None:
+    in_um = drive(GOOD, parameters=CaimanParameters(cell_diameter_um=15, pixel_size_um=1.5))
+    assert (in_um.parameters["gSig"], in_um.parameters["gSig_filt"]) == ([3, 3], [4, 4])
+    assert (in_um.parameters["cell_diameter_um"], in_um.info.cell_diameter_px) == (15, pytest.approx(10))
+
+
+def test_width_in_micrometres_without_the_size_of_a_pixel_is_refused(drive: Drive, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"Give pixel_size_um as well, or cell_diameter_px"):
+        drive(GOOD, parameters=CaimanParameters(cell_diameter_um=15))
+    with pytest.raises(ParameterError, match=r"10 px: rf: got 12, expected more than gSiz, 13.*Check both"):
+        drive(GOOD, parameters=CaimanParameters(cell_diameter_um=15, pixel_size_um=1.5, rf=12))
+    assert not (tmp_path / "notes.json").exists()
+
+
+def test_width_of_a_cell_is_told_by_gsig_where_that_was_given(drive: Drive) -> None:
+    result = drive(GOOD, parameters=CaimanParameters(gSig=(8, 8), gSiz=(33, 33), cell_diameter_px=13))
+    # The file is of gSig 4, whose cells are 13 px wide.
+    assert result.info.cell_diameter_px == pytest.approx(13)
+
+
+def test_warnings_do_not_take_the_place_of_the_last_lines(drive: Drive) -> None:
+    behaviour = """
+        import warnings
+        print("what went wrong", file=sys.stderr)
+        for number in range(20):
+            warnings.warn_explicit("of no matter", RuntimeWarning, "caiman.py", number)
+            print("[WARNING] again and again", file=sys.stderr)
+        sys.exit(4)
+        """
+    with pytest.raises(EngineError, match=r"Last lines: what went wrong \| \[WARNING\] again and again$"):
+        drive(behaviour)
 
 
 def test_number_of_processes_in_the_parameters_wins(drive: Drive, tmp_path: Path) -> None:
@@ -209,11 +242,17 @@ def test_classifier_without_its_model_is_refused(tmp_path: Path, monkeypatch: py
             r"caiman 1.12.1 \('MicroPython tool'\).*pip uninstall caiman",
         ),
         ({"genuine": False, "versions": {}}, "got a Python without it, expected CaImAn, which comes from conda-forge"),
-        ({"versions": {**ANSWER["versions"], "numpy": "2.1.0"}}, "got numpy 2.1.0, expected NumPy < 2"),
-        ({"versions": {**ANSWER["versions"], "scipy": "1.17.0"}}, "got scipy 1.17.0, expected SciPy < 1.17"),
+        (
+            {"versions": {**ANSWER["versions"], "numpy": "2.1.0"}},
+            "got numpy 2.1.0 with CaImAn 1.12.1, .* NumPy < 2",
+        ),
+        (
+            {"versions": {**ANSWER["versions"], "scipy": "1.17.0"}},
+            "got scipy 1.17.0 with CaImAn 1.12.1, .* SciPy < 1.17",
+        ),
         (
             {"versions": {**ANSWER["versions"], "setuptools": "81.0.0"}},
-            "got setuptools 81.0.0, expected setuptools < 81",
+            "got setuptools 81.0.0 with CaImAn 1.12.1, expected setuptools < 81",
         ),
         ({"modules": {**ANSWER["modules"], "h5py": False}}, "got no h5py"),
     ],

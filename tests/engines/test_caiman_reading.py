@@ -1,5 +1,7 @@
 """Reading CaImAn's files: y is y, signs stay, None is None, NaN is NaN, and what is unknown is said to be."""
 
+import subprocess
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import scipy.sparse as sp
 
 from miniscope_core import load_caiman, load_result
 from miniscope_core.engines.caiman import find_caiman_file, hdf5, read_caiman, write_result
+from miniscope_core.engines.caiman.reading import is_detrended
 from miniscope_core.errors import ResultError
 from tests.caiman_files import (
     CENTERS,
@@ -106,6 +109,17 @@ def test_f_dff_that_nothing_divided_is_called_detrended(file: Path, background: 
     assert any("only detrended" in note for note in result.info.notes)
 
 
+def test_many_units_are_judged_by_some_of_them_without_a_copy_of_all() -> None:
+    course = np.random.default_rng(0).normal(size=(500, 2000)).astype(np.float32)
+    detrended = course - np.float32(3)
+    tracemalloc.start()
+    assert is_detrended(detrended, course)
+    assert not is_detrended(course / 7, course)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * course.nbytes
+
+
 def test_f_dff_divided_without_a_background_is_left_out(file: Path) -> None:
     empty = {"b": np.zeros((HEIGHT * WIDTH, 0)), "f": np.zeros((0, FRAMES))}
     result = load_caiman(write_caiman(file, F_dff=(courses(1) + courses(3)) / 40, **empty))
@@ -169,6 +183,27 @@ def test_without_evaluation_all_count_as_accepted_and_a_note_says_so(file: Path,
     assert not read.evaluated
     assert (read.snr, read.r_value, read.cnn_pred) == (None, None, None)
     assert any("Not evaluated" in note for note in read.notes)
+
+
+def test_units_that_were_selected_are_accepted_and_the_others_counted(file: Path) -> None:
+    discarded = {"discarded_components/A": sp.csc_matrix((HEIGHT * WIDTH, 4)), "discarded_components/nr": 4}
+    read = read_caiman(write_caiman(file, idx_components=NONE, **discarded))
+    assert read.accepted.all()
+    assert read.evaluated
+    assert "Every unit counts as accepted: CaImAn's select_components took 4 others out" in read.notes
+
+
+def test_what_was_decided_by_hand_comes_after_the_evaluation(file: Path) -> None:
+    by_hand = {"accepted_list": np.array([1]), "rejected_list": np.array([2])}
+    read = read_caiman(write_caiman(file, idx_components=np.array([2, 0]), **by_hand))
+    assert read.accepted.tolist() == [True, True, False]
+    assert "By hand, in CaImAn's GUI, 1 units were accepted and 1 rejected" in read.notes
+    untouched = {"accepted_list": np.array([]), "rejected_list": np.array([])}
+    read = read_caiman(write_caiman(file, idx_components=np.array([2, 0]), **untouched))
+    assert read.accepted.tolist() == [True, False, True]
+    assert not any("By hand" in note for note in read.notes)
+    with pytest.raises(ResultError, match=r"accepted_list at .*expected positions below 3"):
+        read_caiman(write_caiman(file, accepted_list=np.array([3]), rejected_list=np.array([])))
 
 
 @pytest.mark.parametrize("positions", [[3], [-1], [0.5]])
@@ -371,6 +406,14 @@ def test_loaded_result_is_whole_in_memory_and_in_a_folder(file: Path, tmp_path: 
     assert np.allclose(again.read("cnn_pred"), [0.1, 0.2, 0.3])
 
 
+def test_clock_of_the_recording_may_be_given_to_a_loaded_result(file: Path) -> None:
+    clock = np.arange(FRAMES) / 19.9
+    assert np.array_equal(load_caiman(write_caiman(file), timestamps_s=clock).timestamps_s, clock)
+    assert "timestamps_s" not in load_caiman(file).array_names
+    with pytest.raises(ResultError, match="got 30 frames, expected 31"):
+        load_caiman(file, timestamps_s=np.arange(31))
+
+
 def test_clock_of_another_recording_is_refused(file: Path, tmp_path: Path) -> None:
     read = read_caiman(write_caiman(file))
     with pytest.raises(ResultError, match="got 30 frames, expected 31"):
@@ -534,6 +577,33 @@ def test_file_that_the_library_gets_stuck_in_is_refused(file: Path, monkeypatch:
     file.write_bytes(damaged)
     with pytest.raises(ResultError, match="library got stuck"):
         read_caiman(file)
+
+
+def test_files_of_a_folder_are_looked_at_by_one_process_and_the_stuck_one_is_told_apart(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hdf5, "PATIENCE_S", 8.0)
+    whole = write_caiman(file).read_bytes()
+    damaged = bytearray(whole)
+    size_of_first_text = damaged.index(b"GCOL") + 24
+    damaged[size_of_first_text : size_of_first_text + 8] = bytes(8)
+    names = [file.with_name(f"{number}.hdf5") for number in range(6)]
+    for number, name in enumerate(names):
+        name.write_bytes(damaged if number == 2 else whole)
+    processes = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *given, **named: processes.append(1) or run(*given, **named))
+    hdf5.look_at(names)
+    # To the stuck one, at the stuck one, and behind it.
+    assert len(processes) == 3
+    for number, name in enumerate(names):
+        if number == 2:
+            with pytest.raises(ResultError, match="library got stuck"), hdf5.opened(name):
+                pass
+        else:
+            with hdf5.opened(name) as reader:
+                assert reader.node("estimates") is not None
+    assert len(processes) == 3
 
 
 # -- files that CaImAn wrote ----------------------------------------------------------------------------------

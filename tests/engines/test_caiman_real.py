@@ -13,7 +13,7 @@ from miniscope_core.engines.caiman.run import CaimanEngine
 from miniscope_core.errors import EngineError
 from miniscope_core.io import Recording, open_recording
 from miniscope_core.models.caiman import CaimanParameters
-from miniscope_core.progress import silent
+from miniscope_core.progress import Progress, silent
 from miniscope_core.quality import score_result
 from miniscope_core.result import ProcessingResult
 
@@ -30,14 +30,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return open_recording(copy_demo(tmp_path_factory.mktemp("demo")))
 
 
-def run(recording: Recording, folder: Path, parameters: CaimanParameters) -> ProcessingResult:
+def run(
+    recording: Recording, folder: Path, parameters: CaimanParameters, progress: Progress = silent
+) -> ProcessingResult:
     """Run the engine in fresh folders and check that it leaves nothing in the home or beside the data."""
     for name in ("scratch", "home"):
         (folder / name).mkdir()
-    resources = Resources(folder / "scratch", workers=2, caiman_python=PYTHON)
+    resources = Resources(folder / "scratch", workers=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder / "home"))
-        result = CaimanEngine().run(recording, parameters, folder / "out", silent, resources)
+        result = CaimanEngine(PYTHON).run(recording, parameters, folder / "out", progress, resources)
     assert list((folder / "home").iterdir()) == []
     assert {path.suffix for path in recording.directory.iterdir()} == {".avi", ".csv", ".json"}
     result.check("here")
@@ -45,9 +47,21 @@ def run(recording: Recording, folder: Path, parameters: CaimanParameters) -> Pro
 
 
 @pytest.fixture(scope="module")
-def found(demo: Recording, tmp_path_factory: pytest.TempPathFactory) -> ProcessingResult:
+def told() -> list[tuple[str, int, int]]:
+    """Return the list that the progress of :func:`found` goes to."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(
+    demo: Recording, told: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> ProcessingResult:
     """Return what CaImAn finds in the demo with our defaults."""
-    return run(demo, tmp_path_factory.mktemp("caiman"), CaimanParameters(cell_diameter_px=10))
+
+    def progress(stage: str, done: int, total: int) -> None:
+        told.append((stage, done, total))
+
+    return run(demo, tmp_path_factory.mktemp("caiman"), CaimanParameters(cell_diameter_px=10), progress)
 
 
 def test_most_cells_of_the_demo_are_found(found: ProcessingResult) -> None:
@@ -69,6 +83,13 @@ def test_every_unit_has_its_traces(found: ProcessingResult) -> None:
     assert found.unit_count > 10
     assert np.isfinite(found.fluorescence).all()
     assert (found.traces.std(axis=1) > 0).all()
+
+
+def test_patches_are_told_one_by_one(found: ProcessingResult, told: list[tuple[str, int, int]]) -> None:
+    steps = [(done, total) for stage, done, total in told if stage == "factorisation"]
+    patches = steps[-1][1] - 1
+    assert patches > 1
+    assert steps == [(0, 1), *((done, patches + 1) for done in range(1, patches + 2))]
 
 
 def test_piecewise_correction_gives_a_shift_a_patch(demo: Recording, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -63,6 +64,33 @@ def test_stages_are_told_and_timed() -> None:
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(one["stage"], one["done"], one["total"]) for one in told] == [("evaluation", 0, 1), ("evaluation", 1, 1)]
     assert report.timings["evaluation"] >= 0
+
+
+def cnmf_patches(patch: int) -> int:
+    """Stand in for CaImAn's function of this name."""
+    if patch < 0:
+        raise ValueError("bad patch")
+    return 2 * patch
+
+
+def other(patch: int) -> int:
+    """Stand in for another function of CaImAn's."""
+    return patch
+
+
+def test_each_patch_that_is_done_is_told() -> None:
+    stream = io.StringIO()
+    report = worker.Report(stream)
+    with ThreadPool(2) as pool:
+        worker.tell_patches(pool, report)
+        with report.stage("factorisation"):
+            assert pool.map_async(cnmf_patches, [3, 1, 2]).get(60) == [6, 2, 4]
+            assert pool.map_async(other, [3, 1, 2]).get(60) == [3, 1, 2]
+        with pytest.raises(ValueError, match="bad patch"):
+            pool.map_async(cnmf_patches, [3, -1]).get(60)
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    steps = [(one["stage"], one["done"], one["total"]) for one in told[:5]]
+    assert steps == [("factorisation", 0, 1), *(("factorisation", done, 4) for done in (1, 2, 3, 4))]
 
 
 @pytest.mark.parametrize("footprints", [None, np.zeros((35, 0))])

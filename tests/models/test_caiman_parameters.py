@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from miniscope_core.errors import ParameterError
 from miniscope_core.models import param_set_hash
 from miniscope_core.models.caiman import GROUPS, CaimanParameters
+from miniscope_core.models.parameter_base import EngineParameters
 from miniscope_core.models.parameters import CnmfeParameters, Parameters
 from tests.models.example import HASH, PARAMETERS
 
@@ -14,7 +16,7 @@ TWO_PHOTON: dict[str, Any] = {"method_init": "greedy_roi", "K": 4, "rf": 20, "st
 
 
 def test_every_parameter_of_caiman_has_its_group() -> None:
-    ours = {"method", "cell_diameter_px", "refit", "extra"}
+    ours = {"method", "refit", "extra", *EngineParameters.model_fields}
     assert {name for names in GROUPS.values() for name in names} == CaimanParameters.model_fields.keys() - ours
 
 
@@ -24,6 +26,21 @@ def test_defaults_follow_from_the_width_of_a_cell() -> None:
     assert (wide.gSig, wide.gSiz, wide.gSig_filt, wide.rf, wide.stride) == ((8, 8), (33, 33), (10, 10), 79, 39)
     given = CaimanParameters(cell_diameter_px=26, gSig=(3, 5)).complete()
     assert (given.gSig, given.gSiz) == ((3, 5), (13, 21))
+
+
+def test_width_in_micrometres_leaves_what_follows_open_until_it_is_resolved() -> None:
+    parameters = CaimanParameters(cell_diameter_um=20, pixel_size_um=1.6)
+    with pytest.raises(ParameterError, match=r"cell_diameter_um=20.*Resolve the parameters"):
+        parameters.complete()
+    assert "cell_diameter_px" not in parameters.model_dump()
+    CaimanParameters.model_validate({"cell_diameter_um": 20, **TWO_PHOTON})
+    with pytest.raises(ValidationError, match="got 13 px and 20 µm, expected one of them"):
+        CaimanParameters.model_validate({"cell_diameter_um": 20, "cell_diameter_px": 13})
+
+
+def test_everything_that_contradicts_is_told_at_once() -> None:
+    with pytest.raises(ValidationError, match=r"pixel_size_um: .*; rf: got 15, .*; SNR_lowest: got 3"):
+        CaimanParameters(pixel_size_um=1.6, rf=15, SNR_lowest=3)
 
 
 def test_flat_dictionary_of_datajoint_is_valid_and_keeps_its_hash() -> None:

@@ -19,7 +19,7 @@ from tests.archives import StandIn, settings_for, write_session
 def engine(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """Return the stand-in that takes the place of the built-in engine."""
     stand_in = StandIn()
-    monkeypatch.setitem(engines.ENGINES, "cnmfe", stand_in)  # type: ignore[arg-type]
+    monkeypatch.setitem(engines.ENGINES, "cnmfe", lambda settings: stand_in)  # type: ignore[arg-type]
     return stand_in
 
 

@@ -12,6 +12,7 @@ from miniscope_core.errors import EngineError, ParameterError
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.pipeline.preview import FrameSample, preview_recording, sample_recording
+from miniscope_core.settings import Settings
 from tests.archives import StandIn
 from tests.simulation import Simulated, simulate
 
@@ -93,7 +94,7 @@ def test_too_few_frames_are_refused(long: Recording) -> None:
 
 
 def test_preview_finds_the_cells_of_a_simulation(scene: Simulated) -> None:
-    seen = preview_recording(scene.recording(), PARAMETERS)
+    seen = preview_recording(scene.recording(), PARAMETERS, Settings(workers=1))
     assert seen.result.frame_count == 600
     assert seen.frame_count == 1000
     assert len(seen.joins_s) == 5
@@ -114,18 +115,18 @@ def test_preview_leaves_nothing_behind(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     engine.info = {"frame_count": 600}
-    seen = preview_recording(scene.recording(), PARAMETERS)
+    seen = preview_recording(scene.recording(), PARAMETERS, Settings(workers=1))
     assert list(tmp_path.iterdir()) == []
     np.testing.assert_array_equal(seen.result.traces, engine.arrays(600)["traces"].astype(np.float32))
     engine.error = EngineError("no")
     with pytest.raises(EngineError):
-        preview_recording(scene.recording(), PARAMETERS)
+        preview_recording(scene.recording(), PARAMETERS, Settings(workers=1))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_any_engine_can_be_previewed_even_one_that_tells_no_seeds(scene: Simulated, engine: StandIn) -> None:
     engine.info = {"frame_count": 600}
-    seen = preview_recording(scene.recording(), PARAMETERS)
+    seen = preview_recording(scene.recording(), PARAMETERS, Settings(workers=1))
     assert seen.seed_count is None
     assert engine.runs == 1
     assert seen.rejections

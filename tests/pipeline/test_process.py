@@ -48,8 +48,8 @@ from miniscope_core.pipeline.process import (
 )
 from miniscope_core.pipeline.published import published_result
 from miniscope_core.pipeline.requests import IngestOptions
-from miniscope_core.progress import silent
 from miniscope_core.result import ResultWriter, load_result
+from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.publish import unreferenced
 from tests.archives import StandIn, boxes, jobs, rows, settings_for, snapshot, write_result, write_session
@@ -419,7 +419,7 @@ from miniscope_core.storage import publish
 from miniscope_core.storage.archive import Archive
 from tests.archives import StandIn
 
-engines.ENGINES["cnmfe"] = StandIn()
+engines.ENGINES["cnmfe"] = lambda settings: StandIn()
 publish._add_publication = lambda *_: os._exit(17)
 with Archive.open() as archive:
     process_recording(archive, as_key(sys.argv[1], TaskKey))
@@ -551,7 +551,7 @@ def test_two_databases_with_one_scratch_folder_compute_apart(
 # -- without an archive ---------------------------------------------------------------------------------------------
 def _compute(device: Path, output_dir: Path) -> int:
     recording = open_recording(device)
-    return compute(recording, CnmfeParameters(), output_dir, 1, 2**30, silent).unit_count
+    return compute(recording, CnmfeParameters(), output_dir, Settings(workers=1)).unit_count
 
 
 def test_result_goes_where_a_link_leads(device: Path, tmp_path: Path, engine: StandIn) -> None:

@@ -14,13 +14,15 @@ REMEDY: Final = (
     "Make the environment of deployments/caiman-environment.yml and set MINISCOPE_CAIMAN_PYTHON to its bin/python"
 )
 _PROBE_S: Final = 60
-_TENSORFLOW_UNTIL: Final = (1, 13)
-"""Releases before this one import TensorFlow and ``pkg_resources``; the bounds hold for them."""
+_RESOURCES_UNTIL: Final = (1, 12, 2)
+"""The release that no longer imports ``pkg_resources``."""
 _BOUNDS: Final = (
-    ("numpy", (2,), "NumPy < 2"),
-    ("scipy", (1, 17), "SciPy < 1.17: with a later one the fit ends in LinAlgError after many minutes"),
-    ("setuptools", (81,), "setuptools < 81: CaImAn imports its pkg_resources"),
+    ("numpy", (2,), (1, 13, 1), "NumPy < 2"),
+    ("scipy", (1, 17), (1, 12, 2), "SciPy < 1.17: with a later one the fit ends in LinAlgError after many minutes"),
+    ("setuptools", (81,), _RESOURCES_UNTIL, "setuptools < 81: CaImAn imports its pkg_resources"),
 )
+"""A package, its first version that does not do, the first release of CaImAn with which it does, and the rule; as read
+in the source of 1.12.1, 1.12.2, 1.13.0 and 1.13.1."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,14 @@ def _problems(python: str, answer: dict[str, Any]) -> list[str]:
         ]
     if not answer["genuine"]:
         return [f"{where}: got a Python without it, expected CaImAn, which comes from conda-forge"]
-    problems = []
-    if _numbers(versions.get("caiman", "")) < _TENSORFLOW_UNTIL:
-        problems += [
-            f"{where}: got {name} {versions[name]}, expected {rule}"
-            for name, bound, rule in _BOUNDS
-            if name in versions and _numbers(versions[name]) >= bound
-        ]
-        if not answer["modules"]["pkg_resources"]:
-            problems.append(f"{where}: got no pkg_resources, expected setuptools < 81")
+    release = _numbers(versions.get("caiman", ""))
+    problems = [
+        f"{where}: got {name} {versions[name]} with CaImAn {versions['caiman']}, expected {rule}"
+        for name, bound, until, rule in _BOUNDS
+        if release < until and name in versions and _numbers(versions[name]) >= bound
+    ]
+    if release < _RESOURCES_UNTIL and not answer["modules"]["pkg_resources"]:
+        problems.append(f"{where}: got no pkg_resources, expected setuptools < 81")
     if not answer["modules"]["h5py"]:
         problems.append(f"{where}: got no h5py, expected it: results come in HDF5")
     return problems

@@ -7,9 +7,8 @@ group of ``data, indices, indptr, shape``, compressed by column whatever it was;
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -30,6 +29,7 @@ _DEEPEST: Final = 4
 _LONGEST_LIST: Final = 1_000
 PATIENCE_S: Final = 60.0
 """Longest look at a file's structure; a sound one takes a fraction of a second."""
+_MOST_AT_ONCE: Final = 50
 _LOOK: Final = """
 import sys, h5py
 def look(name, node):
@@ -43,10 +43,17 @@ def look(name, node):
             node[()]
         except Exception:
             pass
-with h5py.File(sys.argv[1], "r") as file:
-    look("/", file)
-    file.visititems(look)
+for path in sys.argv[1:]:
+    try:
+        with h5py.File(path, "r") as file:
+            look("/", file)
+            file.visititems(look)
+    except Exception:
+        pass
+    print("looked at", flush=True)
 """
+_sound: Final[dict[tuple[Path, int, int], bool]] = {}
+"""Files that were looked at, by path, size and time."""
 _BROKEN: Final = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError),
     *(AttributeError, MemoryError, RecursionError, NotImplementedError),
@@ -74,26 +81,43 @@ def opened(path: Path) -> Iterator["Reader"]:
         yield Reader(file, path)
 
 
-def _prove_readable(path: Path) -> None:
-    """Let a process of its own look at everything small: damaged texts keep the HDF5 library busy for ever.
+def look_at(paths: Iterable[Path]) -> None:
+    """Let a process of its own look at everything small of some files: :func:`opened` asks it of each anyway.
 
-    A size of zero in the heap that holds texts is enough (tried with HDF5 2.0.0): no thread can be stopped in there.
+    Damaged texts keep the HDF5 library busy for ever: a size of zero in the heap that holds them is enough (tried with
+    HDF5 2.0.0), and no thread can be stopped in there. To start a process takes longer than to look at many files.
     """
-    facts = path.stat()
-    _look(path, facts.st_size, facts.st_mtime_ns)
+    waiting = [facts for facts in map(_facts, paths) if facts not in _sound]
+    while waiting:
+        batch = waiting[:_MOST_AT_ONCE]
+        passed = _looked_at([facts[0] for facts in batch])
+        _sound.update(dict.fromkeys(batch[:passed], True))
+        if not passed:
+            _sound[batch[0]] = False
+        waiting = waiting[max(1, passed) :]
 
 
-@lru_cache(maxsize=256)
-def _look(path: Path, size: int, mtime_ns: int) -> None:
-    command = [sys.executable, "-I", "-c", _LOOK, str(path)]
-    try:
-        status = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False).returncode
-    except subprocess.TimeoutExpired:
-        status = -1
-    if status < 0:
+def _prove_readable(path: Path) -> None:
+    look_at([path])
+    if not _sound[_facts(path)]:
         raise ResultError(
             f"Unreadable CaImAn result at {path}: the HDF5 library got stuck in it. The file is damaged; copy it again."
         )
+
+
+def _facts(path: Path) -> tuple[Path, int, int]:
+    facts = path.stat()
+    return path, facts.st_size, facts.st_mtime_ns
+
+
+def _looked_at(paths: Sequence[Path]) -> int:
+    """Return how many files, from the first on, the library got through."""
+    command = [sys.executable, "-I", "-c", _LOOK, *map(str, paths)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired as stuck:
+        return (stuck.stdout or b"").count(b"\n")
+    return done.stdout.count(b"\n") if done.returncode < 0 else len(paths)
 
 
 class Reader:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from miniscope_core.engines.resolve import resolve
 from miniscope_core.errors import EngineError, ParameterError
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.caiman import CaimanParameters
@@ -26,34 +27,35 @@ _THREADS: Final = (
 )
 
 
-def resolve(parameters: CaimanParameters, recording: Recording, workers: int) -> CaimanParameters:
+def determine(parameters: CaimanParameters, recording: Recording, workers: int) -> CaimanParameters:
     """Determine every parameter for a recording, and refuse what contradicts it before CaImAn starts.
 
     Parameters
     ----------
     parameters
-        As given. A missing ``fr`` is the frame clock's; a field smaller than a patch that nobody asked for is fitted
-        as a whole.
+        As given. A cell diameter in µm becomes one in px, a missing ``fr`` is the frame clock's; a field smaller than
+        a patch that nobody asked for is fitted as a whole.
     recording
-        Asked for its frame rate and the size of its field.
+        Asked for its frame rate and the size of its field and of its pixels.
     workers
         Processes, where the parameters do not tell.
 
     Raises
     ------
     ParameterError
-        When patches are larger than the field.
+        When patches are larger than the field, or the size of a pixel is needed and not known.
     """
+    parameters = resolve(parameters, recording)
     least = min(recording.shape)
     whole = parameters.complete()
     if parameters.rf is None and whole.rf and 2 * whole.rf + 1 > least:
         whole = parameters.model_copy(update={"rf": 0}).complete()
     found = {"fr": whole.fr or recording.fps, "n_processes": whole.n_processes or workers}
-    resolved = whole.model_copy(update=found)
-    problems = list(_contradictions(resolved, recording.shape))
+    determined = whole.model_copy(update=found)
+    problems = list(_contradictions(determined, recording.shape))
     if problems:
         raise ParameterError(f"Parameters of caiman for {recording.directory}: {'; '.join(problems)}.")
-    return resolved
+    return determined
 
 
 def _contradictions(parameters: CaimanParameters, shape: tuple[int, int]) -> Iterator[str]:
@@ -175,6 +177,8 @@ def make_environment(work: Path, use_cnn: bool) -> dict[str, str]:
         "KERAS_HOME": str(home),
         "TMPDIR": str(work),
         "PYTHONUNBUFFERED": "1",
+        # Nobody reads them, and among an error's last lines they would take the place of what says why.
+        "PYTHONWARNINGS": "ignore",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "HDF5_USE_FILE_LOCKING": "FALSE",

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.caiman.hdf5 import Reader, opened
+from miniscope_core.engines.caiman.hdf5 import Reader, look_at, opened
 from miniscope_core.engines.caiman.motion import (
     HDF5_SUFFIXES,
     Grid,
@@ -27,6 +27,8 @@ from miniscope_core.errors import ResultError
 
 # How much of a course's changes from frame to frame may be its baseline's, in what was only detrended.
 _BASELINE_CHANGE: Final = 0.2
+# Units, spread over all of them, that tell what was done to every one.
+_ASKED_UNITS: Final = 50
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def find_caiman_file(path: str | os.PathLike[str]) -> Path:
 
 def _results_in(folder: Path) -> list[Path]:
     files = [one for one in folder.iterdir() if one.suffix.lower() in HDF5_SUFFIXES and not one.name.startswith(".")]
-    return sorted(one for one in files if one.is_file() and _may_be_result(one))
+    files = sorted(one for one in files if one.is_file())
+    look_at(files)
+    return [one for one in files if _may_be_result(one)]
 
 
 def _may_be_result(path: Path) -> bool:
@@ -315,18 +319,43 @@ class _Reading:
         return None if values is None else np.where(values == -1, np.float32(np.nan), values)
 
     def _accepted(self) -> tuple[NDArray[np.bool_], bool]:
-        positions = self.estimates.numbers("idx_components")
+        """Return who is accepted, and whether CaImAn evaluated; what a person decided in its GUI comes last."""
+        positions, discarded = self._positions("idx_components"), self._discarded()
+        if positions is not None:
+            accepted = np.zeros(self.units, bool)
+            accepted[positions] = True
+        else:
+            accepted = np.ones(self.units, bool)
+            self.notes.append(
+                f"Every unit counts as accepted: CaImAn's select_components took {discarded:,} others out"
+                if discarded
+                else "Not evaluated by CaImAn: every unit counts as accepted"
+            )
+        kept, refused = self._positions("accepted_list"), self._positions("rejected_list")
+        if kept is not None and refused is not None and len(kept) + len(refused):
+            accepted[kept], accepted[refused] = True, False
+            self.notes.append(
+                f"By hand, in CaImAn's GUI, {len(kept):,} units were accepted and {len(refused):,} rejected"
+            )
+        return accepted, positions is not None or discarded > 0
+
+    def _positions(self, name: str) -> NDArray[np.int64] | None:
+        """Return positions of units, or None."""
+        positions = self.estimates.numbers(name)
         if positions is None:
-            self.notes.append("Not evaluated by CaImAn: every unit counts as accepted")
-            return np.ones(self.units, bool), False
+            return None
         positions = positions.ravel()
         bad = positions[(positions < 0) | (positions >= self.units)]
         if len(bad) or (len(positions) and positions.dtype.kind not in "iu"):
             got = bad.tolist() if len(bad) else f"values of type {positions.dtype}"
-            raise self.estimates.wrong("idx_components", f"{got}", f"positions below {self.units}")
-        accepted = np.zeros(self.units, bool)
-        accepted[positions.astype(np.int64)] = True
-        return accepted, True
+            raise self.estimates.wrong(name, f"{got}", f"positions below {self.units}")
+        return positions.astype(np.int64)
+
+    def _discarded(self) -> int:
+        """Return how many units ``select_components`` took out, which then forgets the positions of the others."""
+        others = self.estimates.group("discarded_components")
+        columns = None if others is None else others.matrix("A")
+        return 0 if columns is None else int(columns.shape[1])
 
     def _decay_frames(self) -> NDArray[np.float32] | None:
         """Return the decay time that g stands for: c[t] = g1 c[t-1] (+ g2 c[t-2])."""
@@ -447,6 +476,8 @@ def is_detrended(values: NDArray[np.floating], course: NDArray[np.floating]) -> 
     """
     if not values.size or values.shape[1] < 2:
         return False
+    every = -(-len(values) // _ASKED_UNITS)
+    values, course = values[::every], course[::every]
     changes, difference = np.diff(course.astype(np.float64)), np.diff(values.astype(np.float64) - course)
     usable = np.isfinite(changes) & np.isfinite(difference)
     total = np.abs(np.where(usable, changes, 0)).sum(axis=1)

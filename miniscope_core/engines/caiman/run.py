@@ -10,10 +10,10 @@ import h5py
 from miniscope_core.engines.base import Resources
 from miniscope_core.engines.caiman.chain import REMEDY, default_python, examine
 from miniscope_core.engines.caiman.job import (
+    determine,
     make_environment,
     notes_on,
     refuse_little_space,
-    resolve,
     write_job,
     write_movie,
 )
@@ -43,14 +43,17 @@ class CaimanEngine:
 
     Parameters
     ----------
-    worker
-        Program that does the work; another one only in tests.
+    python
+        Interpreter that has CaImAn; empty: the running one.
+    time_limit_s
+        Time after which the worker is ended.
     idle_limit_s
         Time without any work after which the worker is taken to hang.
     """
 
-    def __init__(self, worker: Path = WORKER, idle_limit_s: float = 900.0) -> None:
-        self.worker = worker
+    def __init__(self, python: str = "", time_limit_s: float = 86_400.0, idle_limit_s: float = 900.0) -> None:
+        self.python = default_python(python)
+        self.time_limit_s = time_limit_s
         self.idle_limit_s = idle_limit_s
 
     def run(
@@ -73,10 +76,9 @@ class CaimanEngine:
         ParameterError
             When the parameters contradict the recording.
         """
-        resolved = resolve(parameters, recording, resources.workers)
+        determined = determine(parameters, recording, resources.workers)
         _refuse_short(recording)
-        python = default_python(resources.caiman_python)
-        examine(python).refuse()
+        examine(self.python).refuse()
         refuse_little_space(recording, resources.scratch_dir)
         work = resources.scratch_dir / "caiman"
         work.mkdir()
@@ -84,8 +86,8 @@ class CaimanEngine:
             movie, saved = work / "movie.hdf5", work / "result.hdf5"
             with measure.stage("frames for CaImAn"):
                 write_movie(recording, movie, progress)
-            write_job(resolved, movie, saved, work, work / "job.json")
-            told = self._drive(python, resolved, work, progress, resources)
+            write_job(determined, movie, saved, work, work / "job.json")
+            told = self._drive(determined, work, progress, resources.memory_limit_bytes)
             _refuse_damaged(saved, told)
             with measure.stage("reading the result"):
                 read = read_caiman(saved)
@@ -95,32 +97,31 @@ class CaimanEngine:
             output_dir,
             fps=recording.fps,
             timestamps_s=recording.timestamps_s,
-            parameters=resolved.model_dump(mode="json"),
+            parameters=determined.model_dump(mode="json"),
             versions=told.versions,
             timings={**measure.timings, **told.timings},
+            cell_diameter_px=determined.cell_diameter_px if parameters.gSig is None else None,
             cpu_seconds=measure.cpu_seconds,
             peak_memory_bytes=measure.peak_memory_bytes,
-            notes=notes_on(resolved, recording),
+            notes=notes_on(determined, recording),
         )
 
-    def _drive(
-        self, python: str, parameters: CaimanParameters, work: Path, progress: Progress, resources: Resources
-    ) -> "_Told":
+    def _drive(self, parameters: CaimanParameters, work: Path, progress: Progress, memory_limit_bytes: int) -> "_Told":
         """Run the worker to its end and return what it told; raise where that is no success."""
         told, log = _Told(progress), work / "worker.log"
-        limits = Limits(resources.memory_limit_bytes, resources.time_limit_s, self.idle_limit_s)
-        command = [python, str(self.worker), str(work / "job.json")]
+        limits = Limits(memory_limit_bytes, self.time_limit_s, self.idle_limit_s)
+        command = [self.python, str(WORKER), str(work / "job.json")]
         try:
             ended = watch(command, make_environment(work, parameters.use_cnn), work, log, limits, told.receive)
         except OSError as error:
             if isinstance(error, MiniscopeError):
                 raise
             raise EngineError(
-                f"CaImAn at {python}: cannot be started ({error}), expected an interpreter. {REMEDY}."
+                f"CaImAn at {self.python}: cannot be started ({error}), expected an interpreter. {REMEDY}."
             ) from error
         problem = _problem(ended, told, limits)
         if problem:
-            raise EngineError(f"CaImAn at {python}{told.where}: {problem}{_last(log, ended)}")
+            raise EngineError(f"CaImAn at {self.python}{told.where}: {problem}{_last(log, ended)}")
         return told
 
 
@@ -167,8 +168,8 @@ def _mapping(message: Message, name: str) -> Mapping[Any, Any]:
 def _problem(ended: Ended, told: _Told, limits: Limits) -> str:
     """Return why a worker's end is no success, with a remedy; empty where it is one."""
     by_limit = {
-        "memory": f"got {ended.peak_bytes / 2**30:.1f} GiB of memory in use, expected at most "
-        f"{limits.memory_bytes / 2**30:.1f} GiB. Raise MINISCOPE_MEMORY_LIMIT, or take fewer n_processes or a smaller "
+        "memory": f"got {ended.peak_bytes / 2**20:,.0f} MiB of memory in use, expected at most "
+        f"{limits.memory_bytes / 2**20:,.0f} MiB. Raise MINISCOPE_MEMORY_LIMIT, or take fewer n_processes or a smaller "
         "rf.",
         "time": f"got no result in {limits.time_s:.0f} s. Raise MINISCOPE_TIME_LIMIT, or take a shorter recording.",
         "idle": f"got no work done in {limits.idle_s:.0f} s, expected progress: it hangs, as its pool does where one "

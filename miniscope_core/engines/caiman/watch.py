@@ -3,6 +3,7 @@
 It knows processes; it must not know CaImAn.
 """
 
+import itertools
 import json
 import os
 import queue
@@ -109,14 +110,15 @@ def watch(
 
 
 def last_lines(log: Path, count: int = 5) -> list[str]:
-    """Return the last lines of a log that say something, or none where there is no log."""
+    """Return the last lines of a log that say something, one for those that repeat; none where there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return [line.strip() for line in lines if line.strip()][-count:]
+    said = [line.strip() for line in lines if line.strip()]
+    return [line for line, _ in itertools.groupby(said)][-count:]
 
 
 class _Tree:

@@ -10,12 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 import miniscope_core
 from miniscope_core.engines.caiman.reading import CaimanResult, read_caiman
 from miniscope_core.errors import ResultError
+from miniscope_core.models.caiman import SIGMA_OF_DIAMETER
 from miniscope_core.result import GroupWriter, ProcessingResult, ResultInfo, ResultWriter
 
 METHOD: Final = "caiman"
 ACTIVITY_METHOD: Final = "caiman_deconvolution"
-_WIDTH_AT_HALF_HEIGHT: Final = 2 * float(np.sqrt(2 * np.log(2)))
-"""Of a Gaussian, in its standard deviations: what gSig is to a cell's diameter."""
 _OPTIONAL: Final = (
     *("snr", "r_value", "cnn_pred", "dff", "detrended", "background", "background_activity", "background_constant"),
     *("baseline", "noise", "block_shifts_px", "block_ranges_px"),
@@ -31,6 +30,7 @@ def write_result(
     parameters: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     timings: Mapping[str, float] | None = None,
+    cell_diameter_px: float | None = None,
     cpu_seconds: float = 0.0,
     peak_memory_bytes: int = 0,
     notes: Sequence[str] = (),
@@ -51,6 +51,8 @@ def write_result(
         (frame,), the recording's frame clock, s; left out where nobody knows it.
     parameters
         As used; by default the file's own, by group.
+    cell_diameter_px
+        Width of a cell; by default the one for which ``gSig`` is the engine's default.
     versions, timings, cpu_seconds, peak_memory_bytes
         Of the computation, where they were measured.
     notes
@@ -68,6 +70,7 @@ def write_result(
             "parameters": dict(read.parameters if parameters is None else parameters),
             "versions": {**_versions(read), **(versions or {})},
             "timings": dict(timings or {}),
+            "cell_diameter_px": cell_diameter_px or _cell_diameter_px(read.parameters),
             "cpu_seconds": cpu_seconds,
             "peak_memory_bytes": peak_memory_bytes,
         }
@@ -75,7 +78,9 @@ def write_result(
     return writer.finish(info)
 
 
-def load_caiman(path: str | os.PathLike[str], *, fps: float | None = None) -> ProcessingResult:
+def load_caiman(
+    path: str | os.PathLike[str], *, fps: float | None = None, timestamps_s: ArrayLike | None = None
+) -> ProcessingResult:
     """Load a CaImAn result as one of ours; CaImAn need not be installed.
 
     Parameters
@@ -84,6 +89,8 @@ def load_caiman(path: str | os.PathLike[str], *, fps: float | None = None) -> Pr
         The HDF5 file that CaImAn saved, or a folder that holds exactly one.
     fps
         Frame rate, Hz; by default the one that CaImAn was given.
+    timestamps_s
+        (frame,), the recording's frame clock, s, which CaImAn keeps nowhere: ``open_recording(FOLDER).timestamps_s``.
 
     Returns
     -------
@@ -94,14 +101,15 @@ def load_caiman(path: str | os.PathLike[str], *, fps: float | None = None) -> Pr
     Raises
     ------
     ResultError
-        When there is no such result or more than one, it is damaged, of a volume, or says no frame rate.
+        When there is no such result or more than one, it is damaged, of a volume, says no frame rate, or the clock
+        is of another number of frames.
     """
     read = read_caiman(path)
     rate = read.fps if fps is None else fps
     if rate is None:
         raise ResultError(f"Frame rate missing at {read.path}: its parameters have no fr. Pass fps=")
     writer = GroupWriter()
-    _fill(writer, read, rate, None)
+    _fill(writer, read, rate, timestamps_s)
     return writer.finish(_info(read, rate, ()))
 
 
@@ -176,4 +184,4 @@ def _cell_diameter_px(parameters: Mapping[str, Any]) -> float | None:
     sigma = group.get("gSig") if isinstance(group, Mapping) else None
     if not isinstance(sigma, list) or not sigma or not all(isinstance(one, int | float) and one > 0 for one in sigma):
         return None
-    return _WIDTH_AT_HALF_HEIGHT * sum(sigma) / len(sigma)
+    return sum(sigma) / len(sigma) / SIGMA_OF_DIAMETER
