@@ -7,16 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.motion import (
-    Template,
-    bin_frame,
-    estimate_shifts,
-    fill_outliers,
-    flatten,
-    learn_template,
-    shift_frame,
-    surround,
-)
+from miniscope_core.engines.cnmfe.frames import bin_frame, flatten, shift_frame, surround
+from miniscope_core.engines.cnmfe.motion import Template, estimate_shifts, fill_outliers, learn_template
 
 
 def texture(seed: int, shape: tuple[int, int] = (70, 90)) -> NDArray[np.float32]:

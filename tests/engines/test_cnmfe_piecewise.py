@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.motion import shift_frame
+from miniscope_core.engines.cnmfe.frames import shift_frame
 from miniscope_core.engines.cnmfe.piecewise import patch_ranges, warp_frame
 from miniscope_core.result import ProcessingResult
 from tests.engines.conftest import Run

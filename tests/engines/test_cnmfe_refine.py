@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.motion import shift_frame
+from miniscope_core.engines.cnmfe.frames import shift_frame
 from miniscope_core.engines.cnmfe.refine import learn_refiner
 
 SHAPE = (60, 72)

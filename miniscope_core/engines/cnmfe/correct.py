@@ -7,20 +7,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.correlate import RUN_FRAMES
 from miniscope_core.engines.cnmfe.footprints import enlarge
+from miniscope_core.engines.cnmfe.frames import bin_frame, flatten, shift_frame, surround
 from miniscope_core.engines.cnmfe.motion import (
-    RUN_FRAMES,
     Template,
-    bin_frame,
     estimate_shifts,
     fill_outliers,
     fixed_image,
-    flatten,
     learn_local,
     learn_template,
     nearest_matched,
-    shift_frame,
-    surround,
 )
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from miniscope_core.engines.cnmfe.background import Ring, fit_ring, remove_background
 from miniscope_core.engines.cnmfe.correct import Corrected
 from miniscope_core.engines.cnmfe.factors import Factors, merge, update_footprints, update_traces
-from miniscope_core.engines.cnmfe.motion import bin_frame
+from miniscope_core.engines.cnmfe.frames import bin_frame
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.quality import spatial_r
