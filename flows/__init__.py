@@ -10,18 +10,22 @@ import os
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+from flows.closing import close_reviews
 from flows.curate import curate_processing
 from flows.extract import extract_traces
 from flows.ingest import ingest_recording
 from flows.pending import process_pending
 from flows.pipeline import run_pipeline
 from flows.process import process_recording
+from flows.waking import wake_runs
 
 __all__ = [
+    "close_reviews",
     "curate_processing",
     "extract_traces",
     "ingest_recording",
     "process_pending",
     "process_recording",
     "run_pipeline",
+    "wake_runs",
 ]

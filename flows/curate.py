@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.forms import ACCEPT_ENGINE, PolicyForm, TaskText
-from flows.tasks import curate_task
+from flows.gate import decide, refuse_to_wait
 
 
 @flow(name="curate-processing", flow_run_name="curate {processing}")
@@ -15,11 +15,17 @@ def curate_processing(processing: TaskText, policy: PolicyForm = ACCEPT_ENGINE) 
     processing
         Key of the processing: ``subject/session_datetime/recording_id/paramset_id``.
     policy
-        How to decide.
+        How to decide. With ``manual`` the run is suspended until a person decided.
 
     Returns
     -------
     str
         Key of the curation: the processing's, and the curation's number.
+
+    Raises
+    ------
+    CurationError
+        When a person is to be waited for where that cannot be; when nobody came in time.
     """
-    return str(curate_task(processing, policy).key)
+    refuse_to_wait(policy)
+    return decide(processing, policy)

@@ -33,12 +33,20 @@ class Help:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Return the schema of the type with the text, in the words that the UI knows."""
-        drawn = handler(schema)
-        members = drawn.pop("oneOf", [])
-        drawn.pop("discriminator", None)
-        if members:
-            drawn |= members[0] if len(members) == 1 else {"anyOf": members}
+        drawn = _drawable(handler(schema))
+        for member in drawn.get("anyOf", []):
+            for field in handler.resolve_ref_schema(member).get("properties", {}).values():
+                field.update(_drawable(field))
         return drawn | {"description": self.text}
+
+
+def _drawable(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Put a union told apart by a discriminator into the words that the UI knows; it changes the schema itself."""
+    members = schema.pop("oneOf", [])
+    schema.pop("discriminator", None)
+    if members:
+        schema |= members[0] if len(members) == 1 else {"anyOf": members}
+    return schema
 
 
 RecordingDir: TypeAlias = Annotated[

@@ -13,8 +13,9 @@ from flows.forms import (
     RecordingText,
     chosen_parameters,
 )
+from flows.gate import decide_or_ask
 from flows.reports import report_curation
-from flows.tasks import curate_task, extract_task, pending_task, plan_task, process_task
+from flows.tasks import extract_task, pending_task, plan_task, process_task
 from miniscope_core.errors import ClaimError, EngineError
 
 
@@ -32,7 +33,8 @@ def process_pending(
     """Process, curate and extract every ingested recording that has no result with a parameter set.
 
     Each recording is a run of its own, one after another. One that fails does not stop the others: the run fails
-    at its end and names each. One that somebody else is computing at the moment is left to them.
+    at its end and names each. One that somebody else is computing at the moment is left to them. With the policy
+    ``manual`` nothing waits: a person is asked once about each recording, and a later run goes on with the answer.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def process_pending(
         outcome = finish_recording(recording, number, policy, return_state=True).result(raise_on_failure=False)
         if isinstance(outcome, str):
             made.append(outcome)
+        elif outcome is None:
+            logger.warning("%s waits for a person: decide, and the next run goes on with it", recording)
         elif isinstance(outcome, ClaimError):
             logger.warning("%s is left out: %s", recording, outcome)
         else:
@@ -74,7 +78,7 @@ def process_pending(
 
 
 @flow(name="finish-recording", flow_run_name="finish {recording}")
-def finish_recording(recording: RecordingText, paramset_id: int, policy: PolicyForm) -> str:
+def finish_recording(recording: RecordingText, paramset_id: int, policy: PolicyForm) -> str | None:
     """Process, curate and extract one ingested recording with a recorded parameter set.
 
     Parameters
@@ -88,12 +92,14 @@ def finish_recording(recording: RecordingText, paramset_id: int, policy: PolicyF
 
     Returns
     -------
-    str
-        Key of the curation.
+    str or None
+        Key of the curation; None while a person is waited for.
     """
     task_key = plan_task(recording, None, paramset_id)
     process_task(task_key)
-    curation = str(curate_task(task_key, policy).key)
+    curation = decide_or_ask(task_key, policy)
+    if curation is None:
+        return None
     extract_task(curation)
     report_curation(curation)
     return curation

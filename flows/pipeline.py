@@ -14,8 +14,9 @@ from flows.forms import (
     chosen_parameters,
     name_by_folder,
 )
+from flows.gate import decide, refuse_to_wait, task_under_review
 from flows.reports import report_curation, report_recording
-from flows.tasks import curate_task, extract_task, ingest_task, plan_task, process_task
+from flows.tasks import extract_task, ingest_task, plan_task, process_task
 
 
 @flow(name="run-pipeline", flow_run_name=name_by_folder("pipeline"))
@@ -39,18 +40,26 @@ def run_pipeline(
     paramset_id
         Number of a recorded parameter set, instead of ``parameters``.
     policy
-        How the units are decided on.
+        How the units are decided on. With ``manual`` the run is suspended until a person decided.
 
     Returns
     -------
     str
         Key of the curation: ``subject/session_datetime/recording_id/paramset_id/curation_id``.
+
+    Raises
+    ------
+    CurationError
+        When a person is to be waited for where that cannot be, before anything is done; when nobody came in time.
     """
-    recording = str(ingest_task(recording_dir, options).key)
-    report_recording(recording)
-    task_key = plan_task(recording, chosen_parameters(parameters, paramset_id), paramset_id)
-    process_task(task_key)
-    curation = str(curate_task(task_key, policy).key)
+    refuse_to_wait(policy)
+    task_key = task_under_review(policy)
+    if task_key is None:
+        recording = str(ingest_task(recording_dir, options).key)
+        report_recording(recording)
+        task_key = plan_task(recording, chosen_parameters(parameters, paramset_id), paramset_id)
+        process_task(task_key)
+    curation = decide(task_key, policy)
     extract_task(curation)
     report_curation(curation)
     return curation

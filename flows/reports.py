@@ -5,9 +5,11 @@ cannot be made fails the run after the science was committed, so that running ag
 """
 
 import os
+import shlex
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -19,11 +21,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.logs import forward_logs
 from flows.markdown import artifact_key, bullets, escaped, facts, picture, table
 from flows.retries import RETRY_TRANSIENT
+from miniscope_core.curation.policies import Manual
 from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.figures import recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
 from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.reviews import ReviewStatus
 from miniscope_core.plots import (
     plot_contours,
     plot_seeds,
@@ -127,6 +131,43 @@ def report_curation(curation_key: str) -> None:
     _show_units(key, masks[list(_COLUMNS)], f"curated by {curator}")
 
 
+@task(name="report-review", task_run_name="report {curation_key}", timeout_seconds=_LIMIT, **RETRY_TRANSIENT)
+def report_review(curation_key: str, policy: Manual) -> None:
+    """Show on the run's page what a person is asked to decide on, what they start from, and how to answer."""
+    forward_logs()
+    key = as_key(curation_key, CurationKey)
+    with Workspace() as workspace:
+        units = workspace.units(key)
+        parts = [
+            f"# A person is asked: which units of {escaped(key.task)} are cells?",
+            _review_counts(units, policy),
+            *_how_to_answer(key.task, policy),
+            *_result_sections(units, workspace.timestamps_s(key.task.recording)),
+            *_about(workspace, key.task, units.result),
+        ]
+        rows = _units_of_result(units.result)
+    _show("review", key.task, parts)
+    _show_units(key.task, rows, "waits for a person")
+
+
+@task(name="describe-review", task_run_name="describe {status.task}", timeout_seconds=_LIMIT, **RETRY_TRANSIENT)
+def describe_review(status: ReviewStatus, refusal: str) -> str:
+    """Return the Markdown within the form that answers a review: the counts, the outlines, why one was refused."""
+    with Workspace() as workspace:
+        units = workspace.units(status.start)
+        images = units.result.images
+        behind = "correlation" if "correlation" in images else "average"
+        contours = plot_contours(images[behind], units.footprints, units.unit_ids, units.accepted)
+    return "\n\n".join(
+        [
+            *([f"**The last answer was not taken.** {escaped(refusal)}"] if refusal else []),
+            f"Which units of {escaped(status.task)} are cells?",
+            _review_counts(units, status.policy),
+            picture("Outlines of the units", png_bytes(contours)),
+        ]
+    )
+
+
 # -- sections ---------------------------------------------------------------------------------------------
 def _show(kind: str, key: object, parts: Iterable[str]) -> None:
     text = "\n\n".join(part for part in parts if part)
@@ -208,6 +249,39 @@ def _result_sections(units: CuratedUnits, times: NDArray[np.float64]) -> list[st
         "## Motion",
         picture("Shifts applied to the frames", png_bytes(shifts)),
     ]
+
+
+def _review_counts(units: CuratedUnits, policy: Manual) -> str:
+    return (
+        f"**{int(units.accepted.sum())} of {len(units.unit_ids)} units** are accepted by {escaped(policy.start.kind)}, "
+        "which the person starts from."
+    )
+
+
+def _how_to_answer(task_key: TaskKey, policy: Manual) -> list[str]:
+    link = page_link(task_key)
+    ways = [
+        *([f"On the [curation page]({link})."] if link else []),
+        f"In a terminal: `miniscope curate` {escaped(shlex.quote(str(task_key)))}",
+        "By this run's **Resume** button, which asks for a decision on all units at once.",
+    ]
+    outcomes = {
+        "fail": "the run fails",
+        "accept_start": "the run goes on with what is accepted now",
+        "reject_all": "the run goes on without any cell",
+    }
+    limit = (
+        "Without a time limit."
+        if policy.time_limit_h is None
+        else f"Within {policy.time_limit_h:g} h; when nobody decided by then, {outcomes[policy.at_time_limit]}."
+    )
+    return ["## How to answer", "\n".join(f"- {way}" for way in ways), limit]
+
+
+def page_link(task_key: TaskKey) -> str:
+    """Return the address of a processing on the curation page, or nothing where no page is set."""
+    page = Settings().page_url
+    return f"{page.rstrip('/')}/#/{quote(str(task_key), safe='/:')}" if page else ""
 
 
 def _best(units: CuratedUnits) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
+from flows.closing import close_reviews
 from flows.curate import curate_processing
 from flows.extract import extract_traces
 from flows.health import find_server
@@ -18,6 +19,7 @@ from flows.process import process_recording
 from miniscope_core.errors import ParameterError
 
 NIGHTLY: Final = "0 2 * * *"
+_OFTEN: Final = "*/5 * * * *"
 # Not the names of deployments/prefect.yaml: whoever uses both should see which is which.
 _NAME: Final = "served"
 _FLOWS: Final[tuple[Flow[..., Any], ...]] = (
@@ -27,6 +29,7 @@ _FLOWS: Final[tuple[Flow[..., Any], ...]] = (
     process_recording,
     curate_processing,
     extract_traces,
+    close_reviews,
 )
 
 
@@ -40,7 +43,7 @@ def serve_all(limit: int = 1, cron: str | None = NIGHTLY, timezone: str = "UTC")
     limit
         Runs at the same time; further ones wait. An engine uses all workers it may, so more than one rarely helps.
     cron
-        When to process what is pending, or None for no schedule.
+        When to process what is pending, or None for never by itself.
     timezone
         Of ``cron``, as ``Europe/Berlin``.
 
@@ -59,7 +62,7 @@ def serve_all(limit: int = 1, cron: str | None = NIGHTLY, timezone: str = "UTC")
 
 
 def deployments(cron: str | None = NIGHTLY, timezone: str = "UTC") -> list[RunnerDeployment]:
-    """Make a deployment of each flow; ``process-pending`` gets the schedule.
+    """Make a deployment of each flow; ``process-pending`` gets the schedule, ``close-reviews`` one of its own.
 
     Raises
     ------
@@ -67,13 +70,15 @@ def deployments(cron: str | None = NIGHTLY, timezone: str = "UTC") -> list[Runne
         When the schedule makes no sense.
     """
     try:
-        schedule = None if cron is None else Cron(cron, timezone=timezone, slug="nightly")
+        schedules = {close_reviews.name: Cron(_OFTEN, slug="often")}
+        if cron is not None:
+            schedules[process_pending.name] = Cron(cron, timezone=timezone, slug="nightly")
         return [
             RunnerDeployment.from_flow(
                 flow,
                 name=_NAME,
                 tags=["miniscope"],
-                schedule=schedule if flow is process_pending else None,
+                schedule=schedules.get(flow.name),
                 # By module: wherever the process was started, the installed package is what runs.
                 entrypoint_type=EntrypointType.MODULE_PATH,
             )

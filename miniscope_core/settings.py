@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         description="Folders that hold recordings, a JSON list or joined as in PATH; stored paths are relative to them",
     )
     scratch_dir: Path = Field(default=Path(), description="Working files of engines; default below MINISCOPE_HOME")
+    page_url: str = Field(
+        default="", description="Address at which people reach the curation page; run pages link to it"
+    )
     caiman_python: str = Field(default="", description="Python interpreter that has CaImAn; default this one")
     time_limit: PositiveFloat = Field(
         default=86_400.0, description="Seconds that CaImAn may take for one recording; it is ended then"

@@ -24,14 +24,9 @@ class AcceptEngine(Policy):
     kind: Literal["accept_engine"] = "accept_engine"
 
 
-class Thresholds(Policy):
-    """Take the units whose quality numbers are within bounds.
+class Bounds(BaseModel):
+    """Bounds on quality numbers; those that are not set bound nothing."""
 
-    A bound on a number that a unit does not have (a classifier's probability where none ran) is an error where no unit
-    has it, and rejects the unit where only that one lacks it.
-    """
-
-    kind: Literal["thresholds"] = "thresholds"
     min_snr: float | None = Field(default=None, ge=0, description="Lowest peak signal-to-noise ratio of the trace")
     min_r_value: float | None = Field(
         default=None, ge=-1, le=1, description="Lowest correlation of the footprint with the movie at its events"
@@ -43,6 +38,25 @@ class Thresholds(Policy):
         default=False, description="Take only units that the engine accepted too; otherwise its judgement is not asked"
     )
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are set, by their names."""
+        names = ("min_snr", "min_r_value", "min_cnn_pred", "min_npix", "max_npix")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+class _ThresholdsKind(Policy):
+    kind: Literal["thresholds"] = "thresholds"
+
+
+class Thresholds(Bounds, _ThresholdsKind):
+    """Take the units whose quality numbers are within bounds.
+
+    A bound on a number that a unit does not have (a classifier's probability where none ran) is an error where no unit
+    has it, and rejects the unit where only that one lacks it.
+    """
+
+    # Fields come in the reverse order of the bases: ``kind`` is the first, as everywhere.
     @model_validator(mode="after")
     def _some_bound(self) -> Self:
         if not self.bounds:
@@ -50,12 +64,6 @@ class Thresholds(Policy):
         if self.min_npix is not None and self.max_npix is not None and self.min_npix > self.max_npix:
             raise ValueError(f"min_npix {self.min_npix} is above max_npix {self.max_npix}: no unit fits both")
         return self
-
-    @property
-    def bounds(self) -> dict[str, float]:
-        """The bounds that are set, by their names."""
-        names = ("min_snr", "min_r_value", "min_cnn_pred", "min_npix", "max_npix")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 AutomaticPolicy = Annotated[AcceptEngine | Thresholds, Field(discriminator="kind")]

@@ -106,8 +106,11 @@ def submit_curation(
     parent: CurationKey | None = None,
     note: str = "",
     since: datetime | None = None,
+    review_id: int | None = None,
 ) -> Curated:
-    """Keep what a person decided as the next version; it answers every review that waits on the processing.
+    """Keep what a person decided as the next version; it answers every review of the processing that nobody answered.
+
+    That is also one whose time limit passed: a run that failed then goes on when it is tried again.
 
     Parameters
     ----------
@@ -125,6 +128,8 @@ def submit_curation(
         What they remarked.
     since
         When they began: what others made later is named in ``newer``. Default: whatever is newer than ``parent``.
+    review_id
+        Answer this review alone.
 
     Returns
     -------
@@ -159,7 +164,7 @@ def submit_curation(
             policy={"kind": "manual"},
             parent_curation_pk=None if parent is None else get(session, m.Curation, **parent.columns).id,
         )
-        return replace(curated, runs=_answer_reviews(session, curated.key))
+        return replace(curated, runs=_answer_reviews(session, curated.key, review_id))
 
 
 def edits_by_policy(archive: Archive, task: TaskKey, policy: AutomaticPolicy, parent: CurationKey | None) -> list[Edit]:
@@ -271,12 +276,12 @@ def _newer(session: Session, task: TaskKey, parent: CurationKey | None, since: d
     )
 
 
-def _answer_reviews(session: Session, curation: CurationKey) -> tuple[str, ...]:
-    """Let a curation answer the reviews that wait on its processing; return the runs that wait for them."""
+def _answer_reviews(session: Session, curation: CurationKey, review_id: int | None) -> tuple[str, ...]:
+    """Let a curation answer the open reviews of its processing, or one of them; return the runs that wait for them."""
     answer = get(session, m.Curation, **curation.columns)
-    rows = session.scalars(
-        select(m.Review).filter_by(processing_pk=answer.processing_pk, state=m.ReviewState.WAITING)
-    ).all()
+    wanted = {"processing_pk": answer.processing_pk} | ({} if review_id is None else {"review_id": review_id})
+    unanswered = col(m.Review.state) != m.ReviewState.ANSWERED
+    rows = session.scalars(select(m.Review).filter_by(**wanted).where(unanswered).order_by(col(m.Review.id))).all()
     for row in rows:
         row.state, row.answer_curation_pk, row.closed_at = m.ReviewState.ANSWERED, answer.id, datetime.now(UTC)
     return tuple(row.run for row in rows if row.run is not None)

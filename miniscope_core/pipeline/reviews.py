@@ -1,8 +1,11 @@
 """Reviews: a processing that waits for a person. The rows are the truth; runs that wait only look at them."""
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,14 +13,16 @@ from sqlmodel import col
 
 from miniscope_core import models as m
 from miniscope_core.curation.policies import Manual
-from miniscope_core.errors import CurationError, NotFoundError
+from miniscope_core.errors import CurationError, MiniscopeError, NotFoundError
 from miniscope_core.models import CurationKey, ReviewState, TaskKey, as_key, describe_key, get, make
 from miniscope_core.pipeline.curate import curate_processing, edits_that_reject_all, submit_curation
 from miniscope_core.pipeline.rows import lock_writers, next_number
 from miniscope_core.storage.archive import Archive
+from miniscope_core.storage.faults import is_transient
 
 _log = logging.getLogger(__name__)
 _NOBODY = "time limit"
+_POLL_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class ReviewStatus:
 
 
 def request_review(archive: Archive, task: TaskKey, policy: Manual, run: str | None = None) -> ReviewStatus:
-    """Ask for a person's decision on a processing, once per run: a run that starts again finds what it asked for.
+    """Ask for a person's decision on a processing, once per run: one that starts again finds what it asked for.
 
     Parameters
     ----------
@@ -55,7 +60,8 @@ def request_review(archive: Archive, task: TaskKey, policy: Manual, run: str | N
     policy
         What the person starts from, and how long to wait.
     run
-        Flow run that waits. Without one, a review of the same policy that still waits is taken.
+        Flow run that waits. Without one it is asked once per policy, whatever became of it: see
+        :func:`review_of_policy`.
 
     Raises
     ------
@@ -69,10 +75,9 @@ def request_review(archive: Archive, task: TaskKey, policy: Manual, run: str | N
     with archive.database.session() as session:
         lock_writers(session)
         processing = get(session, m.Processing, **task.columns)
-        rows = session.scalars(select(m.Review).filter_by(processing_pk=processing.id, run=run)).all()
-        known = [row for row in rows if run is not None or (row.state is ReviewState.WAITING and row.policy == rule)]
-        if known:
-            return _status(session, known[-1])
+        known = _asked(session, processing, run, rule)
+        if known is not None:
+            return _status(session, known)
         now = datetime.now(UTC)
         row = make(
             m.Review,
@@ -95,6 +100,19 @@ def review_of_run(archive: Archive, run: str) -> ReviewStatus | None:
     """Return the review that a flow run asked for, or None where it did not get there yet."""
     with archive.database.session() as session:
         row = session.scalars(select(m.Review).filter_by(run=run).order_by(col(m.Review.id).desc())).first()
+        return None if row is None else _status(session, row)
+
+
+def review_of_policy(archive: Archive, task: TaskKey, policy: Manual) -> ReviewStatus | None:
+    """Return the review that a policy asked for where no run waits, answered or not, or None where it did not yet.
+
+    Raises
+    ------
+    NotFoundError
+        When the task was not processed.
+    """
+    with archive.database.session() as session:
+        row = _asked(session, get(session, m.Processing, **task.columns), None, policy.model_dump(mode="json"))
         return None if row is None else _status(session, row)
 
 
@@ -143,7 +161,15 @@ def close_overdue(archive: Archive, status: ReviewStatus) -> ReviewStatus:
     else:
         edits = edits_that_reject_all(archive, status.task, status.start)
         note = "Nobody decided in time: no unit is taken for a cell, as the policy says."
-        answer = submit_curation(archive, status.task, edits, curator=_NOBODY, parent=status.start, note=note).key
+        answer = submit_curation(
+            archive,
+            status.task,
+            edits,
+            curator=_NOBODY,
+            parent=status.start,
+            note=note,
+            review_id=status.review_id,  # others may still have time
+        ).key
     with archive.database.session() as session:
         lock_writers(session)
         row = get(session, m.Review, **status.task.columns, review_id=status.review_id)
@@ -166,9 +192,76 @@ def answer_of(status: ReviewStatus) -> CurationKey | None:
     if status.state is ReviewState.EXPIRED:
         raise CurationError(
             f"Nobody decided on {status.task} in {status.policy.time_limit_h:g} h, and the policy says to fail then. "
-            f"Decide with `miniscope curate {status.task}`, then run again with the policy it needs."
+            f"Decide with `miniscope curate {status.task}`, then try the run again: it goes on with that decision."
         )
     return status.answer
+
+
+def close_reviews(archive: Archive) -> list[ReviewStatus]:
+    """Close every review whose time limit passed; one that cannot be closed is logged and does not keep the others.
+
+    Returns
+    -------
+    list of ReviewStatus
+        Those that were closed.
+    """
+    closed = []
+    for status in waiting_reviews(archive):
+        if status.overdue:
+            try:
+                closed.append(close_overdue(archive, status))
+            except MiniscopeError as error:
+                _log.error("Review %d of %s stays open: %s", status.review_id, status.task, error)
+    return closed
+
+
+def wait_for_answer(
+    archive: Archive,
+    status: ReviewStatus,
+    poll_s: float = _POLL_S,
+    waiting: Callable[[ReviewStatus], None] = lambda _: None,
+) -> CurationKey:
+    """Wait in this process until a person decided or the time limit passed.
+
+    Parameters
+    ----------
+    archive
+        Where the review is. While its database is away, it is waited for too.
+    status
+        A review.
+    poll_s
+        How often to look, s.
+    waiting
+        Called after every look that found no answer.
+
+    Returns
+    -------
+    CurationKey
+        The curation that answered it.
+
+    Raises
+    ------
+    CurationError
+        When nobody came in time and the policy says to fail then.
+    """
+    while True:
+        try:
+            status = close_overdue(archive, status)
+        except MiniscopeError as error:
+            if not is_transient(error):
+                raise
+            _log.warning("Cannot look whether %s was decided on, trying again: %s", status.task, error)
+        answer = answer_of(status)
+        if answer is not None:
+            return answer
+        waiting(status)
+        time.sleep(poll_s)
+
+
+def _asked(session: Session, processing: m.Processing, run: str | None, rule: dict[str, Any]) -> m.Review | None:
+    """Return the newest review that a run asked for, or, without a run, that a policy did."""
+    newest = select(m.Review).filter_by(processing_pk=processing.id, run=run).order_by(col(m.Review.review_id).desc())
+    return next((row for row in session.scalars(newest) if run is not None or row.policy == rule), None)
 
 
 def _status(session: Session, row: m.Review) -> ReviewStatus:

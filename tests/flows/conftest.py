@@ -6,17 +6,26 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
 from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.testing.utilities import prefect_test_harness
 
 import flows.reports
 from flows import run_pipeline
+from flows.markdown import artifact_key
 from miniscope_core.models.parameters import CnmfeParameters
 from tests.simulation import simulate
 
@@ -116,3 +125,16 @@ def task_runs(flow_run_id: UUID) -> list[TaskRun]:
         wanted = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run_id]))
         found = client.read_task_runs(task_run_filter=wanted)
     return sorted(found, key=lambda run: run.start_time or run.created)
+
+
+def shown(kind: str, key: str, run_id: UUID | None = None) -> Any:
+    """Return the newest artifact of a kind about something, of one flow run or of any."""
+    name = artifact_key(kind, key)
+    wanted = ArtifactFilter(
+        key=ArtifactFilterKey(any_=[name]),
+        flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]) if run_id else None,
+    )
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC)
+    assert found, f"no artifact {name}"
+    return found[0]

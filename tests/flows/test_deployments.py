@@ -26,7 +26,9 @@ SERVED = [
     "process-recording",
     "curate-processing",
     "extract-traces",
+    "close-reviews",
 ]
+ALL = {one.name for name in flows.__all__ if isinstance(one := getattr(flows, name), Flow)}
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +47,18 @@ def test_every_entrypoint_is_the_flow_that_its_deployment_is_named_after(describ
 
 def test_every_flow_is_deployed_to_a_pool_of_processes(described: dict[str, Any]) -> None:
     names = {deployment["name"] for deployment in described["deployments"]}
-    assert names == {getattr(flows, name).name for name in flows.__all__}
+    assert names == ALL
     assert {deployment["work_pool"]["name"] for deployment in described["deployments"]} == {"miniscope"}
 
 
-def test_schedule_of_the_file_is_one_that_prefect_takes(described: dict[str, Any]) -> None:
-    [pending] = [one for one in described["deployments"] if one["name"] == "process-pending"]
-    [schedule] = pending["schedules"]
-    made = DeploymentScheduleCreate(
-        schedule=CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]), active=schedule["active"]
-    )
-    assert made.active
-    assert not any("schedules" in one for one in described["deployments"] if one is not pending)
+def test_schedules_of_the_file_are_such_that_prefect_takes(described: dict[str, Any]) -> None:
+    scheduled = {one["name"]: one["schedules"] for one in described["deployments"] if "schedules" in one}
+    assert scheduled.keys() == {"process-pending", "close-reviews"}
+    for [schedule] in scheduled.values():
+        made = DeploymentScheduleCreate(
+            schedule=CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]), active=schedule["active"]
+        )
+        assert made.active
 
 
 def test_same_recording_is_not_computed_by_two_runs_of_a_deployment(described: dict[str, Any]) -> None:
@@ -65,19 +67,19 @@ def test_same_recording_is_not_computed_by_two_runs_of_a_deployment(described: d
         assert limits[name] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
-def test_serving_offers_all_flows_and_schedules_only_what_catches_up() -> None:
+def test_serving_offers_all_flows_and_schedules_what_catches_up_and_what_closes() -> None:
     offered = {one.flow_name: one for one in deployments("30 3 * * *", "Europe/Berlin")}
-    assert offered.keys() == {getattr(flows, name).name for name in flows.__all__}
+    assert offered.keys() == ALL
     scheduled = {name: one.schedules[0].schedule for name, one in offered.items() if one.schedules}
-    assert scheduled.keys() == {"process-pending"}
+    assert scheduled.keys() == {"process-pending", "close-reviews"}
     assert (scheduled["process-pending"].cron, scheduled["process-pending"].timezone) == ("30 3 * * *", "Europe/Berlin")
     for one in offered.values():
         module, name = one.entrypoint.rsplit(".", 1)
         assert isinstance(getattr(importlib.import_module(module), name), Flow)
 
 
-def test_serving_needs_no_schedule() -> None:
-    assert not any(one.schedules for one in deployments(None))
+def test_serving_needs_no_schedule_but_that_of_the_gate() -> None:
+    assert [one.flow_name for one in deployments(None) if one.schedules] == ["close-reviews"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.exceptions import ParameterTypeError
 
 import flows
@@ -10,7 +11,7 @@ from flows import run_pipeline
 from flows.forms import DEFAULT_PARAMETERS, chosen_parameters
 from miniscope_core.models.parameters import CnmfeParameters
 
-FLOWS = [getattr(flows, name) for name in flows.__all__]
+FLOWS = [one for name in flows.__all__ if isinstance(one := getattr(flows, name), Flow)]
 
 
 def schema(flow: Any) -> dict[str, Any]:
@@ -34,7 +35,9 @@ def test_models_are_drawn_as_fields_not_as_json(flow: Any) -> None:
     for name, field in form["properties"].items():
         assert "oneOf" not in field, name
         members = [member.get("type", "model") for member in field.get("anyOf", [])]
-        assert members in ([], ["integer", "null"], ["model", "model"]), name
+        assert members in ([], ["integer", "null"], ["model"] * 2, ["model"] * 3), name
+    for model in form["definitions"].values():
+        assert not any("oneOf" in field for field in model.get("properties", {}).values()), model["title"]
     # What has a default is filled in, so that a model is never an empty box to be switched on.
     for name in {"options", "parameters", "policy"} & form["properties"].keys():
         assert isinstance(form["properties"][name]["default"], dict)
@@ -85,3 +88,11 @@ def test_number_of_a_set_wins_over_parameters_that_nobody_touched() -> None:
     assert chosen_parameters(DEFAULT_PARAMETERS, None) == DEFAULT_PARAMETERS
     # Set parameters beside a number are passed on, to be refused.
     assert chosen_parameters(other, 3) == other
+
+
+def test_policy_that_waits_for_a_person_is_drawn_with_its_start_and_its_limits() -> None:
+    fields = schema(run_pipeline)["definitions"]["Manual"]["properties"]
+    assert [one["$ref"].rpartition("/")[2] for one in fields["start"]["anyOf"]] == ["AcceptEngine", "Thresholds"]
+    assert fields["start"]["default"] == {"kind": "accept_engine"}
+    assert fields["at_time_limit"]["enum"] == ["fail", "accept_start", "reject_all"]
+    assert fields["time_limit_h"]["anyOf"][0]["exclusiveMinimum"] == 0

@@ -5,37 +5,18 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 from PIL import Image
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import process_recording, run_pipeline
-from flows.markdown import artifact_key
 from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.workspace import Workspace
-from tests.flows.conftest import PARAMETERS, Piped, use_archive
+from tests.flows.conftest import PARAMETERS, Piped, shown, use_archive
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 
 HALF_A_MEGABYTE = 500_000
-
-
-def shown(kind: str, key: str, run_id: UUID | None = None) -> Any:
-    """Return the newest artifact of a kind about something, of one flow run or of any."""
-    name = artifact_key(kind, key)
-    wanted = ArtifactFilter(
-        key=ArtifactFilterKey(any_=[name]),
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]) if run_id else None,
-    )
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC)
-    assert found, f"no artifact {name}"
-    return found[0]
 
 
 def pictures(text: str) -> list[Image.Image]:

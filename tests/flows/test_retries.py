@@ -68,7 +68,7 @@ def every_task() -> list[Any]:
 
 def test_all_tasks_try_again_with_growing_delays_and_end_some_time() -> None:
     tasks = {item.name: item for item in every_task() if hasattr(item, "retry_condition_fn")}
-    assert len(tasks) == 9
+    assert len(tasks) == 16
     for name, one in tasks.items():
         assert one.retries == len(one.retry_delay_seconds) == 4, name
         assert one.retry_delay_seconds == sorted(set(one.retry_delay_seconds)), name
