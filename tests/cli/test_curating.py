@@ -21,7 +21,7 @@ from tests.cli.conftest import MiniscopeProgram
 @pytest.fixture
 def task(home: object, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> TaskKey:
     """Process a recording by the stand-in engine: six units, all but number 1 accepted."""
-    monkeypatch.setitem(engines.ENGINES, "cnmfe", StandIn())  # type: ignore[arg-type]
+    monkeypatch.setitem(engines.ENGINES, "cnmfe", lambda settings: StandIn())
     with Archive.open(Settings()) as archive:
         recording = ingest_recording(archive, write_session(tmp_path_factory.mktemp("raw"))).key
         key = add_task(archive, recording, add_parameter_set(archive, "cnmfe", {}))
