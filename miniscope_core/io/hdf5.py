@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -168,9 +169,14 @@ class Hdf5Part:
                         f"Dataset {self._name} of {self._path} changed: got {len(data)} frames, expected "
                         f"{self._count}. Open the recording anew."
                     )
-                block = data[wanted.start : wanted.stop : wanted.step]
+                # Straight into the caller's array, in its type: a copy costs as much as the reading.
+                shape = (len(wanted), *frames.shape[:0:-1]) if self._transposed else frames.shape
+                block = np.empty(shape, frames.dtype) if self._transposed else frames
+                data.read_direct(block, np.s_[wanted.start : wanted.stop : wanted.step])
             except _FAULTS as error:
                 if isinstance(error, RecordingError):
                     raise
                 raise _broken(self._path, error) from error
-        frames[...] = np.swapaxes(block, 1, 2) if self._transposed else block
+        if self._transposed:
+            for frame, stored in zip(frames, block, strict=True):
+                cv2.transpose(stored, frame)  # in blocks: some times faster than a strided copy
