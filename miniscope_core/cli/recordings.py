@@ -18,13 +18,22 @@ from miniscope_core.pipeline.requests import IngestOptions, checked_options
 if TYPE_CHECKING:
     from miniscope_core.io import Recording
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of one recording, or of a session with one.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder or file of one recording, or folder of a session with one.")
+]
 Clock = Literal["strict", "report"]
 ClockOption = Annotated[
     Clock, typer.Option(help="strict: refuse a clock that does not fit the video; report: go on, and record it.")
 ]
 FpsOption = Annotated[
     float | None, typer.Option(min=0.001, help="Frame rate, Hz, for a recording without a frame clock.")
+]
+DatasetOption = Annotated[str | None, typer.Option(help="Movie in an HDF5 or NWB file that holds several.")]
+FilesOption = Annotated[
+    str | None, typer.Option(help="Files of DIR that are one movie, as a pattern in quotes: 'run_*.tif'.")
+]
+ColumnsOption = Annotated[
+    str | None, typer.Option(help="Columns of a table of times, as in Bonsai: time=0,unit=iso,frame=1.")
 ]
 SubjectOption = Annotated[str | None, typer.Option(help="Name of the animal; default: as in the metadata.")]
 TimeOption = Annotated[
@@ -51,6 +60,9 @@ def inspect(
         bool, typer.Option("--seeds", help="Show where units are tried, in a sample of DIR or in a result of process.")
     ] = False,
     assignments: Set = None,
+    dataset: DatasetOption = None,
+    files: FilesOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
@@ -63,7 +75,9 @@ def inspect(
     if assignments:
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
     with common(context).progress() as progress:
-        recording = open_recording(folder, clock="report", fps=fps, progress=progress)
+        recording = open_recording(
+            folder, clock="report", fps=fps, dataset=dataset, files=files, columns=columns, progress=progress
+        )
     out.print(_facts(recording))
     out.print(_clock(recording))
     for warning in recording.metadata.warnings:
@@ -114,7 +128,7 @@ def _facts(recording: "Recording") -> Table:
             "device": " · ".join(filter(None, (meta.device_name, meta.device_type))),
             "started": meta.recording_datetime,
             "frames": f"{recording.frame_count:,} of {height}×{width} px (height×width), {recording.dtype}",
-            "rate": f"{recording.fps:.4g} Hz measured"
+            "rate": f"{recording.fps:.4g} Hz {'measured' if recording.clock.rows else 'as told, not measured'}"
             + (f", {meta.nominal_fps:g} Hz nominal" if meta.nominal_fps else ""),
             "duration": f"{recording.duration_s:,.1f} s",
             "gain, LED": f"{_or_dash(meta.gain)}, {_or_dash(meta.led_power)}",
@@ -140,6 +154,7 @@ def _clock(recording: "Recording") -> Table:
             "dropped frames": f"{clock.dropped:,} (from {clock.dropped_from})",
             "repeated, backward": f"{clock.repeated:,}, {clock.backward:,}",
             "fullest buffer": clock.buffer_peak,
+            "corrupt frames": f"{len(recording.corrupt_frames):,}" if recording.corrupt_frames else None,
         },
     )
 
@@ -162,6 +177,9 @@ def ingest(
     fps: FpsOption = None,
     subjects: Annotated[Path | None, typer.Option(help="CSV of subjects, instead of DIR.")] = None,
     sessions: Annotated[Path | None, typer.Option(help="CSV of sessions, instead of DIR.")] = None,
+    dataset: DatasetOption = None,
+    files: FilesOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Record a folder's subject, session, recording, files and clock in the database; again changes nothing."""
     from miniscope_core.pipeline.ingest import ingest_recording
@@ -173,7 +191,19 @@ def ingest(
     shared = common(context)
     with Archive.open(shared.settings) as archive, shared.progress() as progress:
         if folder is not None:
-            options = ingest_options(subject, session_datetime, recording_id, location, project, notes, clock, fps)
+            options = ingest_options(
+                subject,
+                session_datetime,
+                recording_id,
+                location,
+                project,
+                notes,
+                clock,
+                fps,
+                dataset=dataset,
+                files=files,
+                columns=columns,
+            )
             messages = [ingest_recording(archive, folder, options, progress).message]
         else:
             rows = [*(ingest_subjects(archive, subjects) if subjects else [])]
@@ -192,8 +222,9 @@ def ingest_options(
     notes: str,
     clock: Clock,
     fps: float | None,
+    **reading: str | None,
 ) -> IngestOptions:
-    """Make the options of ingestion from those of a command."""
+    """Make the options of ingestion from those of a command; ``reading`` are those that only some formats take."""
     return checked_options(
         subject=subject,
         session_datetime=session_datetime,
@@ -203,4 +234,5 @@ def ingest_options(
         recording_notes=notes,
         clock=clock,
         fps=fps,
+        **reading,
     )

@@ -1,7 +1,7 @@
 """Readers of acquisition formats: folders in, :class:`Recording` out. It must not know algorithms or databases."""
 
 from miniscope_core.io.clock import ClockPolicy
-from miniscope_core.io.options import Reader, ReadOptions
+from miniscope_core.io.options import ClockColumns, Reader, ReadOptions
 from miniscope_core.io.readers import READERS, find_recording, find_recordings, open_recording
 from miniscope_core.io.recording import (
     ClockReport,
@@ -14,6 +14,7 @@ from miniscope_core.io.recording import (
 
 __all__ = [
     "READERS",
+    "ClockColumns",
     "ClockPolicy",
     "ClockReport",
     "FrameSource",

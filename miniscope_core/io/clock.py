@@ -27,6 +27,10 @@ _GAP: Final = 1.5
 """An interval longer than this many usual ones has room for a missing frame."""
 _SHORTEST_MS: Final = 1e-3
 """No camera is faster than a million frames per second; a shorter median interval is a clock that stands still."""
+_MAX_FPS: Final = 1000 / _SHORTEST_MS
+_REMEDY: Final = (
+    "Copy the recording again; to go on with the frames that have a time pass clock='report' (--clock report)."
+)
 _CATCH_UP: Final = 0.75
 """An interval shorter than this many usual ones makes up for a delay before it."""
 
@@ -47,6 +51,14 @@ class ClockRows:
     problems: tuple[str, ...] = ()
     lines: NDArray[np.int64] | None = field(default=None, repr=False)
     """Line of each row in the file."""
+    frames: NDArray[np.int64] | None = None
+    """Which frame each row is the time of, rising, where rows say so; else they follow each other."""
+    frame_total: int | None = None
+    """Frames that the rows tell of, those without a time included."""
+    lost: int | None = None
+    """Frames missing, where the format itself says so; else they are counted here."""
+    lost_from: str = ""
+    """What says so."""
 
 
 @dataclass(frozen=True)
@@ -55,35 +67,59 @@ class Clock:
 
     timestamps_s: NDArray[np.float64]
     report: ClockReport
+    frames: NDArray[np.int64] | None = None
+    """Which frames those are; None where they are the first ones, without a gap."""
 
 
-def given_clock(fps: float, frame_count: int, nominal_fps: float | None, unused: str | None) -> Clock:
-    """Make times from a rate that the caller vouches for, in place of a clock.
+def regular_clock(
+    place: Path,
+    fps: float,
+    frame_count: int,
+    policy: ClockPolicy,
+    *,
+    source: str,
+    rule: str,
+    start_s: float = 0.0,
+    nominal_fps: float | None = None,
+    problems: Sequence[str] = (),
+) -> Clock:
+    """Make times from a rate, where the format or the caller gives nothing else.
 
     Parameters
     ----------
+    place
+        The recording's folder or file, for messages.
     fps
         Frame rate, Hz.
     frame_count
         Frames that decode.
+    policy
+        ``"strict"`` refuses every problem, ``"report"`` lists them and goes on.
+    source, rule
+        Who vouches for the rate, as the report names it.
+    start_s
+        Time of the first frame, s.
     nominal_fps
         Rate the acquisition program was set to, Hz.
-    unused
-        Name of the clock file that is there and is not used.
+    problems
+        What is doubtful about the files.
 
     Raises
     ------
     ClockError
         When the rate is not a positive number.
+    VideoError
+        If strict, when the video has a problem.
     """
-    if not (math.isfinite(fps) and fps > 0):
-        raise ClockError(f"fps= of the caller: got {fps}, expected a positive number of frames per second.")
-    rule = "Frame i is at i / fps, with the rate the caller gave"
-    if unused:
-        rule += f"; {unused} is there and was not used"
+    if not (math.isfinite(fps) and 0 < fps < _MAX_FPS and math.isfinite(start_s)):
+        raise ClockError(
+            f"fps= of {source} for {place.name}: got {fps}, expected a positive number of frames per second."
+        )
+    if policy == "strict" and problems:
+        raise VideoError(f"Doubtful recording at {place}: {'; '.join(problems)}. {_REMEDY}")
     interval = 1000 / fps
     report = ClockReport(
-        source="given",
+        source=source,
         rows=0,
         frames=frame_count,
         used=frame_count,
@@ -94,11 +130,52 @@ def given_clock(fps: float, frame_count: int, nominal_fps: float | None, unused:
         jitter_ms=0.0,
         longest_interval_ms=interval,
         dropped=0,
-        dropped_from="nothing: the rate was given",
+        dropped_from="nothing: there are no times, only a rate",
         repeated=0,
         backward=0,
+        problems=tuple(problems),
     )
-    return Clock(np.arange(frame_count) / fps, report)
+    return Clock(start_s + np.arange(frame_count) / fps, report)
+
+
+def given_clock(
+    place: Path,
+    fps: float | None,
+    frame_count: int,
+    policy: ClockPolicy,
+    *,
+    nominal_fps: float | None = None,
+    unused: str | None = None,
+    problems: Sequence[str] = (),
+) -> Clock:
+    """Make times from a rate that the caller vouches for, in place of a clock.
+
+    Parameters
+    ----------
+    place, fps, frame_count, policy, nominal_fps, problems
+        As for :func:`regular_clock`; no rate is refused.
+    unused
+        Name of the clock file that is there and is not used.
+
+    Raises
+    ------
+    ClockError
+        When the rate is missing or not a positive number.
+    VideoError
+        If strict, when the video has a problem.
+    """
+    if fps is None:
+        hint = f"; its metadata say {nominal_fps:g} Hz: pass that if it is true" if nominal_fps else ""
+        raise ClockError(
+            f"Frame rate unknown at {place}: there is no frame clock, and rates in such files are not to be "
+            f"trusted{hint}. Pass fps= (--fps)."
+        )
+    rule = "Frame i is at i / fps, with the rate the caller gave"
+    if unused:
+        rule += f"; {unused} is there and was not used"
+    return regular_clock(
+        place, fps, frame_count, policy, source="given", rule=rule, nominal_fps=nominal_fps, problems=problems
+    )
 
 
 def join_clock(
@@ -145,8 +222,11 @@ def join_clock(
         kind = ClockError if problems else VideoError
         raise kind(
             f"{'Clock and video disagree' if mismatch else 'Doubtful recording'} at {folder}: "
-            f"{'; '.join([*problems, *video_problems])}. "
-            "Copy the recording again; to go on with the frames that have a time pass clock='report' (--clock report)."
+            f"{'; '.join([*problems, *video_problems])}. {_REMEDY}"
+        )
+    if not len(index):
+        raise ClockError(
+            f"{rows.source} in {folder}: got no time for any frame. To go on without it pass fps= (--fps)."
         )
     median = float(np.median(intervals_ms))
     dropped, dropped_from, restarts = _dropped(rows, intervals_ms, median)
@@ -173,7 +253,10 @@ def join_clock(
         buffer_peak=int(rows.buffer.max()) if rows.buffer is not None else None,
         problems=(*problems, *video_problems),
     )
-    return Clock(rows.times_ms[index] / 1000, report)
+    frames = rows.frames[index] if rows.frames is not None else None
+    if frames is not None and (frames == np.arange(len(frames))).all():
+        frames = None
+    return Clock(rows.times_ms[index] / 1000, report, frames)
 
 
 def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:
@@ -195,6 +278,8 @@ def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:
 def _match(rows: ClockRows, counts: Sequence[int], frames_per_file: int | None) -> tuple[NDArray[np.intp], str, str]:
     """Return the row of each frame used, the rule, and the disagreement if there is one."""
     row_count, frame_count = len(rows.times_ms), sum(counts)
+    if rows.frames is not None:
+        return _match_by_number(rows, rows.frames, frame_count)
     if row_count == frame_count:
         return np.arange(frame_count), "Row i is the time of frame i", ""
     told = f"{rows.source} has {row_count} rows, {frame_count} frames decode"
@@ -208,6 +293,20 @@ def _match(rows: ClockRows, counts: Sequence[int], frames_per_file: int | None) 
         return index, rule, told
     rule = f"Row i is the time of frame i; the last {row_count - frame_count} rows are left out"
     return np.arange(frame_count), rule, told
+
+
+def _match_by_number(rows: ClockRows, frames: NDArray[np.int64], frame_count: int) -> tuple[NDArray[np.intp], str, str]:
+    """Match rows that name their frames; frames without a row are left out."""
+    index = np.flatnonzero(frames < frame_count)
+    told_of = rows.frame_total if rows.frame_total is not None else len(frames)
+    rule = "Each row names its frame"
+    if len(index) < frame_count:
+        rule += f"; {frame_count - len(index)} frames without a time are left out"
+    if told_of == frame_count:
+        return index, rule, ""
+    if len(index) < len(frames):
+        rule += f"; the last {len(frames) - len(index)} rows are left out"
+    return index, rule, f"{rows.source} tells of {told_of} frames, {frame_count} decode"
 
 
 def _cut_inside(counts: Sequence[int], row_count: int, frames_per_file: int) -> bool:
@@ -239,6 +338,8 @@ def _backward(rows: ClockRows) -> str:
 # -- dropped frames -------------------------------------------------------------------------------------
 def _dropped(rows: ClockRows, intervals_ms: NDArray[np.float64], median_ms: float) -> tuple[int, str, int]:
     """Return frames dropped, what that is based on, and how often the hardware's counter began anew."""
+    if rows.lost is not None:
+        return rows.lost, rows.lost_from, 0
     hardware = rows.hardware
     if hardware is not None and (hardware >= 0).sum() >= 2:
         dropped, restarts = _dropped_by_counter(hardware, rows.times_ms, median_ms)

@@ -11,8 +11,10 @@ OpenCV 4.10, 4.13 and 5.0 (FFmpeg backend) decide how this module works:
   a lost frame and a wrong seek show.
 """
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,10 +30,15 @@ _GRAY8: Final = b"Y800"
 _GRAY16: Final = b"Y1\x00\x10"
 """Codec tags FFmpeg gives the pixel formats gray and gray16le."""
 
+_QUICKTIME: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
+"""Boxes that an MP4 or QuickTime file can begin with (ISO/IEC 14496-12)."""
+_MATROSKA: Final = b"\x1a\x45\xdf\xa3"
 _RAW: Final = "raw"
 _SEEKABLE: Final = frozenset({_RAW, "FFV1", "MJPG"})
 """Codecs in which every frame tells its place in the file, and key frames are close enough for a seek."""
-LOSSY: Final = frozenset({"MJPG", "FMP4", "XVID", "DX50", "H264", "AVC1", "MJP2", "MP4V"})
+LOSSY: Final = frozenset(
+    {"MJPG", "FMP4", "XVID", "DX50", "H264", "AVC1", "MJP2", "MP4V", "HEVC", "HVC1", "HEV1", "VP80", "VP90", "AV01"}
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Cursor:
     Parameters
     ----------
     path
-        An AVI file.
+        An AVI, MP4, QuickTime or Matroska file.
 
     Raises
     ------
@@ -85,7 +92,8 @@ class Cursor:
         self.codec = _codec(self._capture.get(cv2.CAP_PROP_FOURCC))
         self.claimed = max(0, int(min(self._capture.get(cv2.CAP_PROP_FRAME_COUNT), 2**31)))
         self.container_fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.seekable = self.codec in _SEEKABLE and 0 < self.container_fps < 1e6
+        regular = path.suffix.casefold() == ".avi"  # of others the frames need not lie evenly in time
+        self.seekable = regular and self.codec in _SEEKABLE and 0 < self.container_fps < 1e6
         """Whether frames tell their place in the file; a damaged header can make that impossible."""
         self._first_packet: int | None = None
 
@@ -150,7 +158,7 @@ def probe(path: Path) -> VideoFacts:
     Raises
     ------
     VideoError
-        When the file is empty, no AVI, or cannot be opened.
+        When the file is empty, not what its name says, or cannot be opened.
     """
     with Cursor(path) as cursor:
         return cursor.facts()
@@ -164,27 +172,37 @@ def _open(path: Path) -> cv2.VideoCapture:
         raise VideoError(f"Video {path} cannot be read: {error.strerror}. Is the copy complete?") from error
     if not magic:
         raise VideoError(f"Video {path} is empty (0 bytes). Copy it again from the acquisition computer.")
-    if not is_avi(magic):
+    if path.suffix.casefold() in (".mp4", ".mov", ".m4v"):
+        if magic[4:8] not in _QUICKTIME:
+            raise VideoError(f"Video {path} is no MP4 file: it begins with {magic[:12]!r}, expected b'....ftyp'.")
+    elif path.suffix.casefold() == ".mkv":
+        if magic[:4] != _MATROSKA:
+            raise VideoError(
+                f"Video {path} is no Matroska file: it begins with {magic[:12]!r}, expected {_MATROSKA!r}."
+            )
+    elif not is_avi(magic):
         raise VideoError(f"Video {path} is no AVI file: it begins with {magic[:12]!r}, expected b'RIFF....AVI '.")
     _silence_ffmpeg()
     # One decoding thread: files are decoded in parallel instead, which costs less processor time in all.
-    capture = _quietly(path, [cv2.CAP_PROP_N_THREADS, 1])
+    with quietly():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise VideoError(f"Video {path} cannot be opened: its headers are damaged, or OpenCV lacks its codec.")
     return capture
 
 
-_open_lock = threading.Lock()
+_log_lock = threading.Lock()
 
 
-def _quietly(path: Path, options: list[int]) -> cv2.VideoCapture:
-    """Open a video without OpenCV's own remark on standard error: a failure is told as our error."""
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep OpenCV's own remarks off standard error: a failure is told as our error."""
     # OpenCV 4.10 has the function at its top, later versions have moved it.
     set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-    with _open_lock:
+    with _log_lock:
         level = set_level(0)
         try:
-            return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, options)
+            yield
         finally:
             set_level(level)
 

@@ -1,10 +1,13 @@
 """Files of a recording folder by the names that acquisition programs give them."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from miniscope_core.errors import MetadataError, VideoError
+
+_HEADER_BYTES = 4096
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
@@ -63,3 +66,38 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise MetadataError(f"Folder {folder} cannot be read: {error.strerror}.") from error
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are not hidden; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    except OSError:
+        return []
+    return [folder / name for name in names]
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder that are not hidden, in natural order; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names, key=natural_key)]
+
+
+def beside(path: Path, names: Sequence[str]) -> list[Path]:
+    """Return those of some files that lie beside a file, whatever the case of their names' endings."""
+    places = [path.parent / one for name in names for one in (name, f"{name[:-4]}{name[-4:].upper()}")]
+    return [place for place in dict.fromkeys(places) if place.is_file()]
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a text file, up to what a header can be long; empty where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.readline(_HEADER_BYTES).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+    except OSError:
+        return ""

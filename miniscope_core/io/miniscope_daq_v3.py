@@ -13,7 +13,7 @@ frames that decode.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from miniscope_core.errors import ClockError
 from miniscope_core.io.clock import ClockRows, given_clock, join_clock
 from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import cleaned, number, start_time_from_v3_folders, text
-from miniscope_core.io.options import ReadOptions
+from miniscope_core.io.options import DEFAULTS, ReadOptions
 from miniscope_core.io.recording import Note, Recording, RecordingMetadata
 from miniscope_core.io.tables import Table, read_notes, read_table, read_text
 from miniscope_core.io.video import open_video
@@ -42,8 +42,11 @@ class MiniscopeDaqV3:
 
     name = "Miniscope-DAQ-V3"
     looks_for = f"msCam1.avi, msCam2.avi … with {CLOCK_FILE}"
+    place: Literal["folder", "file"] = "folder"
+    plain = False
+    takes: frozenset[str] = frozenset()
 
-    def recognise(self, folder: Path) -> str | None:
+    def recognise(self, folder: Path, options: ReadOptions = DEFAULTS) -> str | None:
         """Return why the folder is one of Miniscope-DAQ V3, or None."""
         found = [name for name in (CLOCK_FILE, SETTINGS_FILE) if find_file(folder, name)]
         videos = [path.name for path in numbered_videos(folder, _SCOPE).values()]
@@ -76,7 +79,8 @@ class MiniscopeDaqV3:
         video = open_video(folder, paths, options, empty_last=True)
         frame_count = sum(file.frame_count for file in video.files)
         if table is None:
-            clock = given_clock(options.fps or 0.0, frame_count, None, clock_file.name if clock_file else None)
+            unused = clock_file.name if clock_file else None
+            clock = given_clock(folder, options.fps, frame_count, options.clock, unused=unused, problems=video.problems)
         else:
             rows = select_camera(folder, table, frame_count)
             clock = join_clock(folder, rows, video.files, options.clock, None, FRAMES_PER_FILE, video.problems)

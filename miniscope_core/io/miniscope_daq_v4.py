@@ -22,7 +22,7 @@ constructBaseDirectoryMetaData and constructDeviceMetaData (JSON); v1.02 of the 
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ from miniscope_core.io.metadata import (
     start_time_from_folders,
     text,
 )
-from miniscope_core.io.options import ReadOptions
+from miniscope_core.io.options import DEFAULTS, ReadOptions
 from miniscope_core.io.recording import Note, Recording, RecordingMetadata
 from miniscope_core.io.tables import read_head_orientation, read_notes, read_table
 from miniscope_core.io.video import Video, open_video
@@ -56,6 +56,9 @@ _BUFFER: Final = "Buffer Index"
 _HARDWARE: Final = "DAQ Frame Number"
 _SESSION_KEYS: Final = frozenset({"miniscopes", "cameras", "recordingStartTime", "msecSinceEpoch", "baseDirectory"})
 _TEXTS: Final = ("deviceName", "deviceType", "animalName", "researcherName", "experimentName")
+_LOSSLESS: Final = frozenset({"FFV1", "GREY", "DIB"})
+_START_TOLERANCE_S: Final = 120
+"""Between the folder's name and the start that the metadata tell; devices take seconds to start."""
 _RATE_TOLERANCE: Final = 0.1
 """Relative difference of set and measured rate from which something was wrong at the rig."""
 
@@ -83,13 +86,16 @@ class MiniscopeDaqV4:
 
     name = "Miniscope-DAQ-V4"
     looks_for = f"0.avi, 1.avi … with {CLOCK_FILE} and {METADATA_FILE}"
+    place: Literal["folder", "file"] = "folder"
+    plain = False
+    takes: frozenset[str] = frozenset()
 
-    def recognise(self, folder: Path) -> str | None:
+    def recognise(self, folder: Path, options: ReadOptions = DEFAULTS) -> str | None:
         """Return why the folder is a device's of Miniscope-DAQ-QT, or None."""
         found = [name for name in (CLOCK_FILE, METADATA_FILE) if find_file(folder, name)]
         videos = [path.name for path in numbered_videos(folder, "").values()]
-        if not videos and CLOCK_FILE not in found:
-            return None
+        if CLOCK_FILE not in found and not (videos and found):
+            return None  # numbered videos alone can be anybody's
         return ", ".join([*shorten(videos), *found])
 
     def set_aside(self, folder: Path) -> str | None:
@@ -192,7 +198,15 @@ def _clock(
 ) -> Clock:
     if rows is None:
         frame_count = sum(file.frame_count for file in video.files)
-        return given_clock(options.fps or 0.0, frame_count, nominal_fps, clock_file.name if clock_file else None)
+        return given_clock(
+            folder,
+            options.fps,
+            frame_count,
+            options.clock,
+            nominal_fps=nominal_fps,
+            unused=clock_file.name if clock_file else None,
+            problems=video.problems,
+        )
     return join_clock(folder, rows, video.files, options.clock, nominal_fps, frames_per_file, video.problems)
 
 
@@ -227,6 +241,9 @@ def _metadata(software: str, folder: Path, facts: _Facts, nominal_fps: float | N
     led_power = number(device.get("led0"))
     if led_power is None and device.get("led0") is not None:
         facts.warn("led0", device["led0"], "a number")
+    second = number(device.get("led1"))
+    if second:
+        facts.warnings.append(f"A second LED (led1) is at {second:g}: the LED power recorded is that of led0")
     for name in _TEXTS:
         value = device.get(name) if name.startswith("device") else facts.first(name)
         facts.warnings += filter(None, [cleaned(name, value, METADATA_FILE)])
@@ -268,6 +285,7 @@ def _start_time(folder: Path, facts: _Facts) -> datetime | None:
     for config in (facts.session, facts.device):
         try:
             if (found := parse_start_time(config)) is not None:
+                facts.warnings += _other_start(folder, found)
                 return found
         except (ValueError, OverflowError) as error:
             facts.warnings.append(f"Start time in {METADATA_FILE} cannot be used: {error}")
@@ -278,6 +296,18 @@ def _start_time(folder: Path, facts: _Facts) -> datetime | None:
             return found
     facts.warnings.append(f"Start time is told neither by {METADATA_FILE} nor by the folder names")
     return None
+
+
+def _other_start(folder: Path, started: datetime) -> list[str]:
+    """Warn where the folders' names tell another time than the metadata, which a folder used again keeps."""
+    for session in dict.fromkeys((folder.parent, folder, folder.resolve().parent)):
+        named = start_time_from_folders(session)
+        if named and abs((started - named).total_seconds()) > _START_TOLERANCE_S:
+            return [
+                f"Start time in {METADATA_FILE} is {started:%Y-%m-%d %H:%M:%S}, the folders are called "
+                f"{session.parent.name}/{session.name}: is {METADATA_FILE} left from an earlier recording?"
+            ]
+    return []
 
 
 def _compare(facts: _Facts, video: Video, clock: Clock, frames_per_file: int | None, others: list[str]) -> None:
@@ -292,6 +322,9 @@ def _compare(facts: _Facts, video: Video, clock: Clock, frames_per_file: int | N
             facts.warn("ROI", roi, "width and height")
         elif size != (width, height):
             facts.warnings.append(f"ROI is {size[0]:g}×{size[1]:g} px, the video {width}×{height}: {stale}")
+    compression = text(facts.device.get("compression")) or ""
+    if compression.upper() in _LOSSLESS and video.lossy:
+        facts.warnings.append(f"compression is {compression}, the video is compressed with loss: {stale}")
     full = {file.frame_count for file in video.files[:-1]}
     if frames_per_file and (full - {frames_per_file} or video.files[-1].frame_count > frames_per_file):
         counts = ", ".join(map(str, sorted(full | {video.files[-1].frame_count})))

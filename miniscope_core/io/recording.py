@@ -93,6 +93,7 @@ class Recording:
     """
 
     directory: Path
+    """The recording's folder, or its file where one file is a recording."""
     files: tuple[VideoFile, ...]
     shape: tuple[int, int]
     """Height and width of the video, px; never taken from metadata."""
@@ -109,6 +110,14 @@ class Recording:
     """Why the reader took the folder for its own."""
     side_files: tuple[Path, ...] = ()
     """The clock, metadata and other files read besides the video."""
+    corrupt_frames: tuple[int, ...] = ()
+    """Frames that the format itself tells are broken; they are not left out, and no signal is to be taken from them."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the recording is, or that its file lies in."""
+        is_file = self.directory in (*(file.path for file in self.files), *self.side_files)
+        return self.directory.parent if is_file else self.directory
 
     @property
     def frame_count(self) -> int:

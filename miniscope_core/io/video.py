@@ -14,7 +14,9 @@ from miniscope_core.errors import VideoError
 from miniscope_core.io.avi import complete_frames, cut_short, never_closed
 from miniscope_core.io.decoding import LOSSY, Cursor, VideoFacts, probe
 from miniscope_core.io.options import ReadOptions
+from miniscope_core.io.pictures import Pictures
 from miniscope_core.io.recording import VideoFile
+from miniscope_core.io.stacks import MAX_PIXELS, names_in
 from miniscope_core.progress import Progress, silent
 
 _SEEK_GAIN: Final = 32
@@ -217,6 +219,8 @@ class Video:
     problems: tuple[str, ...]
     """What makes the last frame of a file doubtful."""
     warnings: tuple[str, ...]
+    lossy: bool = False
+    """Whether the codec of a file loses something."""
 
     def source(self) -> VideoSource:
         """Return a source of all frames."""
@@ -234,7 +238,7 @@ def open_video(
     Parameters
     ----------
     folder
-        The recording folder.
+        The recording's folder or file.
     paths
         Its video files, in order.
     options
@@ -248,7 +252,7 @@ def open_video(
         When a file is missing, empty, unreadable, or of another size or type than the first.
     """
     known = dict(options.frame_counts or {})
-    names = [path.relative_to(folder).as_posix() for path in paths]
+    names = names_in(folder, paths)
     for name in known.keys() - set(names):
         raise VideoError(f"Video {name} missing in {folder}: it was there before. Is the copy complete?")
     facts = [probe(path) for path in paths]
@@ -269,12 +273,13 @@ def open_video(
         dtype=facts[0].dtype,
         problems=tuple(cuts.values()),
         warnings=(*unclosed, *_quality(facts)),
+        lossy=any(one.codec in LOSSY for one in facts),
     )
 
 
 def _refuse_differences(paths: Sequence[Path], facts: Sequence[VideoFacts]) -> None:
     first = facts[0]
-    if min(first.shape) < 1:
+    if min(first.shape) < 1 or first.shape[0] * first.shape[1] > MAX_PIXELS:
         raise VideoError(f"Video {paths[0]}: got a size of {first.shape}. Its headers are damaged.")
     for path, one in zip(paths, facts, strict=True):
         if (one.shape, one.dtype) != (first.shape, first.dtype):
@@ -314,3 +319,20 @@ def _quality(facts: Sequence[VideoFacts]) -> list[str]:
     if any(one.coloured for one in facts):
         warnings.append("The video holds colour: its luminance (BT.601) is used")
     return warnings
+
+
+def open_videos(place: Path, paths: Sequence[Path], options: ReadOptions) -> Pictures:
+    """Open video files that are one movie, where nothing but their containers tells how many frames there were.
+
+    Raises
+    ------
+    VideoError
+        As :func:`open_video`.
+    """
+    video = open_video(place, paths, options)
+    warnings = list(video.warnings)
+    for file in video.files:
+        claimed = probe(file.path).claimed
+        if claimed > file.frame_count:
+            warnings.append(f"{file.path.name} claims {claimed} frames, {file.frame_count} decode")
+    return Pictures(video.files, video.shape, video.dtype, video.source(), video.problems, tuple(warnings))

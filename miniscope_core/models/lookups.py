@@ -18,6 +18,10 @@ LOOKUPS: Final[dict[type[Entity], tuple[dict[str, Any], ...]]] = {
         {"acquisition_software": "Inscopix", "description": "Inscopix: .isxd and its exports"},
         {"acquisition_software": "mio", "description": "Wire-free miniscopes: one AVI and a CSV by buffer"},
         {"acquisition_software": "Bonsai", "description": "OpenEphys.Miniscope in Bonsai: AVI and CSV"},
+        {"acquisition_software": "Video", "description": "Video files of an unknown program, at a rate given"},
+        {"acquisition_software": "TIFF", "description": "TIFF stacks of an unknown program, at a rate given"},
+        {"acquisition_software": "HDF5", "description": "A dataset of an HDF5 file, at a rate given"},
+        {"acquisition_software": "NWB", "description": "An imaging series of a Neurodata Without Borders file"},
     ),
     Channel: tuple({"channel": number} for number in range(5)),
     ProcessingMethod: (

@@ -28,7 +28,7 @@ from miniscope_core.pipeline.files import (
     path_below_roots,
     root_of,
 )
-from miniscope_core.pipeline.originals import GIVEN, find_ingested, open_ingested, recording_key
+from miniscope_core.pipeline.originals import GIVEN, READING, find_ingested, open_ingested, recording_key
 from miniscope_core.pipeline.requests import IngestOptions
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, missing_values, next_number, stored_arrays
 from miniscope_core.progress import Progress, silent
@@ -105,7 +105,7 @@ def prepare_recording(
     Prepared or Ingested
         What :func:`record` takes, or, where the same files were ingested before, what there is.
     """
-    folder = find_recording(folder)
+    folder = find_recording(folder, files=options.files)
     with archive.database.session() as session:
         known = find_ingested(session, folder, archive.settings.raw_roots)
     if known is not None:
@@ -114,7 +114,16 @@ def prepare_recording(
     archive.database.check()
     archive.store.check()
     workers = archive.settings.workers
-    opened = open_recording(folder, clock=options.clock, fps=options.fps, progress=progress, workers=workers)
+    opened = open_recording(
+        folder,
+        clock=options.clock,
+        fps=options.fps,
+        dataset=options.dataset,
+        files=options.files,
+        columns=options.columns,
+        progress=progress,
+        workers=workers,
+    )
     start = _session_key(opened, options)
     digests = digest_files([*(file.path for file in opened.files), *opened.side_files], workers, progress)
     ready = Prepared(opened, digests, content_digest(opened.directory, digests), start, options)
@@ -193,6 +202,7 @@ def _refuse_other_options(session: Session, known: RecordingKey, options: Ingest
         ).anatomical_description
     info = get(session, m.RecordingInfo, **known.columns)
     recorded["fps"] = info.fps if info.clock_report.get("source") == GIVEN else "that of the frame clock"
+    recorded |= info.clock_report.get(READING, {})
     people = natural_select(m.SessionExperimenter, **known.parent.columns)
     recorded["experimenter"] = [row["user"] for row in session.execute(people).mappings()]
     for name, value in options.model_dump(exclude={"clock"}).items():
@@ -342,7 +352,7 @@ class _Paths:
     """Names the paths of one recording, all of them from the same root, or all of them absolute."""
 
     def __init__(self, archive: Archive, opened: Recording) -> None:
-        folders = [opened.directory, *(path.parent for path in opened.side_files)]
+        folders = [opened.folder, *(path.parent for path in opened.side_files)]
         self.top: Final = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
         """The session's folder: the one that holds everything that was read."""
         root = root_of(self.top, archive.settings.raw_roots)
@@ -431,12 +441,35 @@ def _add_info(session: Session, row: m.Recording, ready: Prepared) -> m.Recordin
         recording_datetime=meta.recording_datetime,
         recording_duration=opened.duration_s,
         dropped_frames=opened.clock.dropped,
-        clock_report=opened.clock.model_dump(mode="json") | {"metadata_warnings": list(meta.warnings)},
+        clock_report=_clock_report(ready),
         content_digest=ready.digest,
     )
     session.add(info)
     session.flush()
     return info
+
+
+def _clock_report(ready: Prepared) -> dict[str, Any]:
+    """Return what the clock says, what was odd, and what the caller asked for to read it."""
+    opened = ready.opened
+    report: dict[str, Any] = opened.clock.model_dump(mode="json")
+    report["metadata_warnings"] = list(opened.metadata.warnings)
+    if opened.corrupt_frames:
+        report["corrupt_frames"] = _runs(opened.corrupt_frames)
+    if reading := ready.options.reading():
+        report[READING] = reading
+    return report
+
+
+def _runs(frames: Sequence[int]) -> list[list[int]]:
+    """Return rising numbers as runs, first and last."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    return runs
 
 
 def _add_files(session: Session, info: m.RecordingInfo, ready: Prepared, paths: _Paths) -> None:

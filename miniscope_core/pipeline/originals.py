@@ -18,6 +18,8 @@ from miniscope_core.pipeline.files import digest_files, find_below_roots, names_
 from miniscope_core.progress import Progress
 from miniscope_core.storage.archive import Archive
 
+READING = "read_options"
+"""Where a clock report keeps the options without which its recording could not be read."""
 GIVEN = "given"
 """What a clock report names as its source where the caller passed a rate."""
 
@@ -28,6 +30,8 @@ class _Originals:
 
     directory: str
     given_fps: float | None
+    reading: dict[str, str]
+    """Options without which the files cannot be read: dataset, files, columns."""
     sha256: dict[str, str]
     """By the file's path from the recording's folder: the session's metadata lie beside it."""
     frame_counts: dict[str, int]
@@ -98,7 +102,14 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
     # The files are what they were, so the report is too; with the clock taken strictly, a new video would be
     # called a clock that is too short.
     opened = open_recording(
-        folder, clock="report", fps=known.given_fps, frame_counts=known.frame_counts, workers=workers
+        folder,
+        clock="report",
+        fps=known.given_fps,
+        frame_counts=known.frame_counts,
+        workers=workers,
+        dataset=known.reading.get("dataset"),
+        files=known.reading.get("files"),
+        columns=known.reading.get("columns"),
     )
     read = [*(file.path for file in opened.files), *opened.side_files]
     new = sorted({name_in(folder, path) for path in read} - places.keys())
@@ -120,6 +131,7 @@ def _read_originals(session: Session, key: RecordingKey) -> _Originals:
     return _Originals(
         directory=directory,
         given_fps=info.fps if info.clock_report.get("source") == GIVEN else None,
+        reading=info.clock_report.get(READING, {}),
         sha256={name: row.sha256 for name, row in files.items()},
         frame_counts={name: row.nframes for name, row in files.items() if row.nframes is not None},
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from miniscope_core.errors import ParameterError
+from miniscope_core.io.options import ClockColumns
 from miniscope_core.models.types import Count, KeyText, LocalTime, Name
 
 # Keys hold whole seconds.
@@ -45,6 +46,20 @@ class IngestOptions(_Request):
     fps: float | None = Field(
         default=None, gt=0, description="Frame rate, Hz, for a recording without a frame clock (times are then nominal)"
     )
+
+    dataset: Name | None = Field(
+        default=None, description="Name of the movie in an HDF5 or NWB file that holds several"
+    )
+    files: Name | None = Field(
+        default=None, description="Pattern of the files of a folder that are one movie, e.g. run_*.tif"
+    )
+    columns: Annotated[str, AfterValidator(lambda text: ClockColumns.parse(text).text)] | None = Field(
+        default=None, description="Which column of a table of times is what, e.g. time=0,unit=iso,frame=1"
+    )
+
+    def reading(self) -> dict[str, str]:
+        """Return the options that only some formats take, as given, by name."""
+        return self.model_dump(include={"dataset", "files", "columns"}, exclude_none=True)
 
 
 def checked_options(**values: Any) -> IngestOptions:

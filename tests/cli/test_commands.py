@@ -22,6 +22,7 @@ from miniscope_core.workspace import Workspace
 from tests.builders import SCOPE, make_movie, write_v4_session
 from tests.cli.conftest import MiniscopeProgram
 from tests.engines.caiman_standin import make_standin
+from tests.formats import write_hdf5
 from tests.simulation import simulate
 
 SMALL = ("--set", "cell_diameter_px=10")
@@ -362,3 +363,23 @@ def test_status_below_a_key_that_is_not_there_says_so(miniscope: MiniscopeProgra
     refused = miniscope("status", "mous")
     assert refused.status == 1
     assert "mous" in refused.err
+
+
+def test_a_file_of_another_format_is_inspected_and_ingested(miniscope: MiniscopeProgram, tmp_path: Path) -> None:
+    movie = write_hdf5(tmp_path / "raw" / "movie.h5", make_movie(8), "green")
+    write_hdf5(movie, make_movie(4), "red")
+    shown = miniscope("inspect", movie, "--fps", 20, "--dataset", "green")
+    assert shown.status == 0
+    assert "read as" in shown.out
+    assert "HDF5 (movie.h5 with /green, /red)" in shown.out
+    assert "20 Hz as told, not measured" in shown.out
+    refused = miniscope("inspect", movie, "--fps", 20)
+    assert refused.status == 1
+    assert "--dataset" in refused.err
+    done = miniscope(
+        "ingest", movie, "--fps", 20, "--dataset", "red", "--subject", "a", "--session-datetime", "2024-05-17T10:23:45"
+    )
+    assert "Ingested a/2024-05-17T10:23:45/0: 4 frames" in done.out
+    unread = miniscope("inspect", tmp_path / "raw", "--fps", 20, "--columns", "colour=1")
+    assert unread.status == 1
+    assert "Column map" in unread.err

@@ -1,51 +1,66 @@
-"""What every reader promises, whatever the acquisition format: subclass it beside the reader's own tests."""
+"""What every reader promises, whatever the acquisition format: subclass it beside the reader's own tests.
 
+:class:`MovieContract` is for every reader; :class:`ReaderContract` adds what holds where several AVI files and a clock
+file make a recording.
+"""
+
+import os
 import pickle
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from miniscope_core.errors import ClockError, ParameterError, RecordingError, VideoError
+from miniscope_core.errors import ClockError, ParameterError, RecordingError, RecordingNotFoundError, VideoError
 from miniscope_core.io import READERS, Recording, find_recordings, open_recording
+from miniscope_core.models.lookups import LOOKUPS
+from miniscope_core.models.recording import AcquisitionSoftware
 from tests.builders import Movie, cut_file, make_movie
 
 FRAMES_PER_FILE = 10
 
 
-class ReaderContract:
-    """Tests of a reader on a folder of :attr:`frame_count` frames in three files or more."""
+class MovieContract:
+    """Tests of a reader on a recording of :attr:`frame_count` frames, without a fault."""
 
     software: str
-    clock_name: str
+    options: ClassVar[dict[str, Any]] = {}
+    """What the caller has to give to open it."""
     frame_count = 27
 
     def write(self, root: Path, movie: Movie, **changes: Any) -> Path:
-        """Write a recording below ``root``, :data:`FRAMES_PER_FILE` frames a file, and return its folder."""
+        """Write a recording below ``root`` and return its folder or file."""
         raise NotImplementedError
 
+    def open(self, place: Path, **options: Any) -> Recording:
+        return open_recording(place, **self.options | options)
+
     @pytest.fixture
-    def movie(self) -> Movie:
+    def movie(self) -> NDArray[Any]:
         return make_movie(self.frame_count)
 
     @pytest.fixture
     def folder(self, tmp_path: Path, movie: Movie) -> Path:
+        """Where the recording is: a folder, or a file."""
         return self.write(tmp_path, movie)
 
     @pytest.fixture
     def recording(self, folder: Path) -> Recording:
-        return open_recording(folder)
+        return self.open(folder)
 
     # -- what a recording is
     def test_frames_are_exactly_what_was_written(self, recording: Recording, movie: Movie) -> None:
         assert recording.frame_count == len(movie)
         assert recording.shape == movie.shape[1:]
         assert recording.dtype == movie.dtype
-        np.testing.assert_array_equal(recording.frames(), movie)
+        frames = recording.frames()
+        assert frames.dtype == movie.dtype
+        np.testing.assert_array_equal(frames, movie)
 
     def test_any_range_equals_the_slice_in_any_order(self, recording: Recording, movie: Movie) -> None:
         for start, stop, step in [(12, 27, 1), (0, 5, 1), (9, 11, 1), (3, 27, 7), (26, 27, 1), (0, 27, 13), (4, 4, 1)]:
@@ -62,6 +77,115 @@ class ReaderContract:
         recording.frames(3, 6)
         copy = pickle.loads(pickle.dumps(recording))  # noqa: S301
         np.testing.assert_array_equal(copy.frames(5, 25), movie[5:25])
+
+    def test_the_clock_gives_a_time_to_every_frame(self, recording: Recording) -> None:
+        assert recording.fps == pytest.approx(20)
+        np.testing.assert_allclose(np.diff(recording.timestamps_s), 0.05, atol=1e-9)
+        assert (recording.clock.frames, recording.clock.used) == (self.frame_count, self.frame_count)
+        assert recording.clock.problems == ()
+        assert recording.clock.rule
+        assert recording.duration_s == pytest.approx(27 / 20)
+
+    def test_it_says_what_it_is_and_why(self, recording: Recording) -> None:
+        assert recording.metadata.acquisition_software == self.software
+        assert recording.evidence
+        assert recording.folder.is_dir()
+        assert all(path.is_file() for path in recording.side_files)
+        assert self.software in [row["acquisition_software"] for row in LOOKUPS[AcquisitionSoftware]]
+
+    def test_exactly_one_reader_recognises_it(self, recording: Recording) -> None:
+        place = recording.directory
+        kind = "folder" if place.is_dir() else "file"
+        mine = [reader for reader in READERS if reader.place == kind and reader.recognise(place)]
+        marked = [reader for reader in mine if not reader.plain]
+        assert [reader.name for reader in marked or mine] == [self.software]
+
+    # -- where it lies
+    def test_it_is_found_from_above(self, recording: Recording, tmp_path: Path) -> None:
+        assert find_recordings(tmp_path) == [recording.directory]
+        assert find_recordings(recording.directory) == [recording.directory]
+
+    def test_a_link_to_its_folder_works(self, recording: Recording, tmp_path: Path, movie: Movie) -> None:
+        odd = tmp_path / "Übung 1 (mäuse) %d [a,b]"
+        shutil.copytree(recording.folder, odd / "inside")
+        link = tmp_path / "link to it"
+        link.symlink_to(odd, target_is_directory=True)
+        at = link / "inside" if "files" in self.options else link
+        np.testing.assert_array_equal(self.open(at).frames(8, 12), movie[8:12])
+
+    # -- counting
+    def names(self, recording: Recording) -> dict[str, int]:
+        """Return the frames of each file by its path from the recording's place."""
+        at = recording.directory
+        return {Path(os.path.relpath(file.path, at)).as_posix(): file.frame_count for file in recording.files}
+
+    def test_known_counts_read_the_same(self, folder: Path, recording: Recording) -> None:
+        assert self.open(folder, frame_counts=self.names(recording)).files == recording.files
+
+    def test_trusting_the_containers_reads_the_same(self, folder: Path, recording: Recording) -> None:
+        quick = self.open(folder, trust_containers=True)
+        assert quick.files == recording.files
+        np.testing.assert_array_equal(quick.frames(3, 20, 4), recording.frames(3, 20, 4))
+
+    def test_a_file_known_before_and_gone_is_an_error(self, folder: Path) -> None:
+        with pytest.raises(VideoError, match=r"77\.avi missing"):
+            self.open(folder, frame_counts={"77.avi": 10})
+
+    def test_a_file_of_another_count_than_known_is_an_error(self, folder: Path, recording: Recording) -> None:
+        name, count = next(iter(self.names(recording).items()))
+        with pytest.raises(VideoError, match=rf"{recording.files[0].path.name}.*got {count}.*expected"):
+            self.open(folder, clock="report", frame_counts={name: count + 2}).source.read(0, count + 2, 1)
+
+    # -- what is broken
+    def test_a_video_that_is_empty_is_named(self, recording: Recording, folder: Path) -> None:
+        path = recording.files[0].path
+        path.write_bytes(b"")
+        with pytest.raises(RecordingError, match=rf"{path.name}"):
+            self.open(folder)
+
+    @pytest.mark.parametrize("keep", [0.999, 0.6, 0.1])
+    def test_a_video_cut_short_is_refused_in_one_line(self, recording: Recording, folder: Path, keep: float) -> None:
+        path = cut_file(recording.files[0].path, keep)
+        with pytest.raises(RecordingError) as caught:
+            self.open(folder)
+        assert "\n" not in str(caught.value)
+        assert path.name in str(caught.value)
+
+    def test_a_place_that_is_gone_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(RecordingNotFoundError, match="nowhere"):
+            self.open(tmp_path / "nowhere")
+
+    @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+    def test_an_impossible_rate_is_refused(self, folder: Path, fps: float) -> None:
+        with pytest.raises(ClockError, match="fps="):
+            self.open(folder, fps=fps)
+
+    def test_a_given_rate_goes_before_everything_and_says_so(self, folder: Path) -> None:
+        recording = self.open(folder, fps=10)
+        assert (recording.fps, recording.clock.source) == (10, "given")
+        np.testing.assert_allclose(recording.timestamps_s, np.arange(recording.frame_count) / 10)
+
+    def test_an_unknown_clock_policy_is_refused(self, folder: Path) -> None:
+        with pytest.raises(ParameterError, match="'strict', 'report'"):
+            self.open(folder, clock="lenient")
+
+    def test_an_option_of_another_format_is_refused(self, folder: Path) -> None:
+        taken = {option for reader in READERS if reader.name == self.software for option in reader.takes}
+        name, value = ("columns", "time=0,unit=s") if "dataset" in taken else ("dataset", "x")
+        with pytest.raises(ParameterError, match=rf"{name}= for .*'{value}'.*read as {self.software}"):
+            self.open(folder, **{name: value})
+
+
+class ReaderContract(MovieContract):
+    """Tests of a reader on a folder of :attr:`frame_count` frames in three files or more."""
+
+    clock_name: str
+
+    def write(self, root: Path, movie: Movie, **changes: Any) -> Path:
+        """Write a recording below ``root``, :data:`FRAMES_PER_FILE` frames a file, and return its folder."""
+        raise NotImplementedError
+
+    # -- what a recording is
 
     def test_files_come_in_natural_order_with_their_decoded_counts(self, recording: Recording) -> None:
         assert [file.frame_count for file in recording.files if file.frame_count] == [10, 10, 7]
@@ -83,9 +207,6 @@ class ReaderContract:
         assert all(path.is_file() for path in recording.side_files)
         assert self.clock_name in [path.name for path in recording.side_files]
 
-    def test_exactly_one_reader_recognises_the_folder(self, folder: Path) -> None:
-        assert [reader.name for reader in READERS if reader.recognise(folder)] == [self.software]
-
     # -- where it lies
     def test_a_link_and_odd_names_work(self, folder: Path, tmp_path: Path, movie: Movie) -> None:
         odd = tmp_path / "Übung 1 (mäuse) %d [a,b]" / "My_V4_Miniscope"
@@ -94,10 +215,6 @@ class ReaderContract:
         link.symlink_to(odd, target_is_directory=True)
         for path in (odd, link, str(link) + "/", odd.parent):
             np.testing.assert_array_equal(open_recording(path).frames(8, 12), movie[8:12])
-
-    def test_it_is_found_from_above(self, folder: Path, tmp_path: Path) -> None:
-        assert find_recordings(tmp_path) == [folder]
-        assert find_recordings(folder) == [folder]
 
     # -- counting
     def test_known_counts_spare_the_decoding(self, folder: Path, recording: Recording) -> None:
@@ -128,10 +245,6 @@ class ReaderContract:
         trusting = open_recording(folder, clock="report", frame_counts=counts | {first: 12})
         with pytest.raises(VideoError, match=rf"{first}.*got 10 frames, expected 12"):
             trusting.frames(0, 12)
-
-    def test_a_file_known_before_and_gone_is_an_error(self, folder: Path) -> None:
-        with pytest.raises(VideoError, match=r"77\.avi missing"):
-            open_recording(folder, frame_counts={"77.avi": 10})
 
     # -- what is broken, by the video
     def videos(self, folder: Path) -> list[Path]:
@@ -210,15 +323,6 @@ class ReaderContract:
         assert recording.fps == 10
         assert f"{self.clock_name} is there and was not used" in recording.clock.rule
 
-    @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
-    def test_an_impossible_rate_is_refused(self, folder: Path, fps: float) -> None:
-        with pytest.raises(ClockError, match="fps="):
-            open_recording(folder, fps=fps)
-
-    def test_an_unknown_clock_policy_is_refused(self, folder: Path) -> None:
-        with pytest.raises(ParameterError, match="'strict', 'report'"):
-            open_recording(folder, clock="lenient")  # type: ignore[arg-type]
-
     def test_fewer_rows_are_refused_or_leave_frames_out(self, folder: Path, movie: Movie) -> None:
         self.edit_clock(folder, lambda lines: lines[:-3])
         with pytest.raises(ClockError, match=r"disagree at .*24.* 27 frames"):
@@ -254,9 +358,3 @@ class ReaderContract:
         self.edit_clock(folder, lambda lines: [*lines[:5], lines[5].replace(lines[5][-3:], "x?"), *lines[6:]])
         with pytest.raises(ClockError, match=rf"{self.clock_name} line 6 .*fps="):
             open_recording(folder, clock="report")
-
-    def test_every_error_is_one_line(self, folder: Path) -> None:
-        self.videos(folder)[0].write_bytes(b"nothing\nof use")
-        with pytest.raises(RecordingError) as caught:
-            open_recording(folder)
-        assert "\n" not in str(caught.value)

@@ -144,6 +144,7 @@ def test_behaviour_video_alone_is_refused_with_the_reason(tmp_path: Path) -> Non
 def test_a_folder_of_both_programs_is_refused_with_both(tmp_path: Path) -> None:
     folder = write_v3_recording(tmp_path, make_movie(12))
     write_video(folder / "0.avi", make_movie(12))
+    (folder / "metaData.json").write_text("{}")
     with pytest.raises(RecordingFormatError, match=r"Two recordings.*Miniscope-DAQ-V4 by 0\.avi.*V3 by msCam1\.avi"):
         open_recording(folder)
     with pytest.raises(RecordingFormatError):

@@ -218,6 +218,34 @@ def test_frames_per_file_that_contradicts_the_files_is_told(tmp_path: Path) -> N
     assert any("framesPerFile is 1000" in warning for warning in recording.metadata.warnings)
 
 
+def test_metadata_of_an_earlier_recording_show_in_the_folder_s_name(tmp_path: Path) -> None:
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)})
+    again = session.rename(session.with_name("17_30_00"))
+    metadata = open_recording(again).metadata
+    assert metadata.recording_datetime == datetime(2021, 1, 1, 0, 0, 1, 250_000)
+    assert any("called 2021_01_01/17_30_00: is metaData.json left" in warning for warning in metadata.warnings)
+
+
+def test_a_compression_that_the_video_does_not_have_is_told(tmp_path: Path) -> None:
+    warnings = open_recording(plain(tmp_path, codec="MJPG")).metadata.warnings
+    assert any("compression is FFV1, the video is compressed with loss" in warning for warning in warnings)
+
+
+def test_the_second_colour_of_a_scope_is_told(tmp_path: Path) -> None:
+    changes = {"deviceType": "Miniscope_V4_2C_Manual", "led0": 0, "led1": 40}
+    metadata = open_recording(plain(tmp_path, metadata=changes)).metadata
+    assert metadata.led_power == 0
+    assert any("led1) is at 40" in warning for warning in metadata.warnings)
+
+
+def test_numbered_videos_alone_are_not_miniscope_daq(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (folder / "metaData.json").unlink()
+    (folder / "timeStamps.csv").unlink()
+    write_video(folder / "1.avi", make_movie(3))
+    assert open_recording(folder, fps=20).metadata.acquisition_software == "Video"
+
+
 def test_missing_metadata_are_told_and_no_more(tmp_path: Path) -> None:
     folder = plain(tmp_path)
     (folder / "metaData.json").unlink()

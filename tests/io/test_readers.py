@@ -7,6 +7,7 @@ import pytest
 from miniscope_core.errors import RecordingFormatError, RecordingNotFoundError
 from miniscope_core.io import READERS, find_recording, find_recordings, open_recording
 from tests.builders import SCOPE, make_movie, write_v3_recording, write_v4_device, write_v4_session
+from tests.formats import write_bonsai, write_inscopix_times
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_a_file_is_answered_with_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_something_else_says_what_was_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "movie.mp4").write_bytes(b"")
+    (tmp_path / "movie.txt").write_bytes(b"")
     with pytest.raises(RecordingFormatError) as caught:
         open_recording(tmp_path)
     for reader in READERS:
@@ -67,3 +68,12 @@ def test_the_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert open_recording(".").directory == folder
     monkeypatch.chdir(tmp_path)
     assert open_recording("session").directory == folder
+
+
+def test_a_movie_that_two_programs_claim_is_refused_with_both(tmp_path: Path) -> None:
+    path = write_bonsai(tmp_path / "movie.avi", make_movie(4))
+    write_inscopix_times(tmp_path / "movie-timestamps.csv", [0, 0.05, 0.1, 0.15])
+    with pytest.raises(RecordingFormatError, match=r"Inscopix by movie\.avi with .*Bonsai by movie\.avi"):
+        open_recording(path)
+    with pytest.raises(RecordingFormatError, match="of different programs"):
+        find_recordings(tmp_path)
