@@ -26,8 +26,9 @@ _KEPT_BYTES: Final = 160 * 2**20
 _BLOCK_BYTES: Final = 96 * 2**20
 """Of the chunks of one result that are kept after they were read."""
 _MEAN_STEP_S: Final = 0.4
-"""Traces are correlated in steps of about this length, below the decay of any indicator."""
-_MEAN_ENTRIES: Final = 2**24
+"""Traces are correlated in steps of about this length, below the decay of any indicator; in longer ones where a result
+is so large that its means would not fit."""
+_MEAN_ENTRIES: Final = 2**23
 _PAGE_BYTES: Final = 16 * 2**20
 
 
@@ -37,9 +38,7 @@ def envelope(values: NDArray[Any], step: int) -> tuple[NDArray[Any], NDArray[Any
     return np.minimum.reduceat(values, starts, axis=-1), np.maximum.reduceat(values, starts, axis=-1)
 
 
-def coarser(
-    low: NDArray[Any], high: NDArray[Any], factor: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def coarser(low: NDArray[Any], high: NDArray[Any], factor: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Put every ``factor`` bins together; exact, for the minimum of minima is the minimum."""
     starts = np.arange(0, low.shape[-1], factor)
     return np.minimum.reduceat(low, starts, axis=-1), np.maximum.reduceat(high, starts, axis=-1)
@@ -139,6 +138,7 @@ class Courses:
         """(unit,), of the fluorescence."""
         self._chunk = tuple(int(n) for n in result.array("fluorescence").chunks)
         self._filled = np.zeros(-(-units // self._chunk[0]) if units else 0, bool)
+        self._wanted = 0
         self._blocks: OrderedDict[tuple[str, int, int], NDArray[np.float32]] = OrderedDict()
         self._block_bytes = 0
         self._lock = threading.Lock()
@@ -162,7 +162,8 @@ class Courses:
         left = np.flatnonzero(~self._filled)
         if not len(left):
             return False
-        group = int(left[0])
+        # Where a person is looking comes first.
+        group = int(left[0]) if self._filled[self._wanted] else self._wanted
         units = slice(group * self._chunk[0], min((group + 1) * self._chunk[0], self._result.unit_count))
         rows = units.stop - units.start
         moments = Moments(rows)
@@ -188,6 +189,7 @@ class Courses:
     def window(self, unit: int, begin: int, end: int, columns: int) -> Window:
         """Return the envelopes of one unit between two frames, in at most so many columns (and one more)."""
         start, stop, step = plan_window(begin, end, columns, self._result.frame_count)
+        self._wanted = unit // self._chunk[0]
         if step >= self.step and self.is_filled(unit):
             bins = slice(start // self.step, -(-stop // self.step))
             both = {

@@ -121,9 +121,7 @@ def newer_curations(archive: Archive, draft: Draft) -> list[str]:
     with archive.database.session() as session:
         statement = natural_select(m.Curation, **draft.task.columns, manual_curation=True)
         rows = [dict(row) for row in session.execute(statement).mappings()]
-    return [
-        f"{_curation_key(row)} by {row['curator']}" for row in rows if row["curation_time"] > draft.started_at
-    ]
+    return [f"{_curation_key(row)} by {row['curator']}" for row in rows if row["curation_time"] > draft.started_at]
 
 
 def _decided(draft: Draft) -> set[int]:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from miniscope_core.curation.merging import MergedArrays
 from miniscope_core.errors import CurationError, MiniscopeError, NotFoundError
 from miniscope_core.models import TaskKey
 from miniscope_core.pipeline.merges import merged_arrays, merged_rows
-from miniscope_core.pipeline.published import published_result, reading
+from miniscope_core.pipeline.published import publication_of, published_result
 from miniscope_core.plots.images import footprint_crop, outline
 from miniscope_core.quality.masks import measure_masks, skewness_and_variance
 from miniscope_core.storage.archive import Archive
@@ -57,10 +58,12 @@ class OpenedProcessing:
         self.archive = archive
         self.task = task
         self.result = published_result(archive, task)
+        with archive.database.session() as session:
+            self._prefix = publication_of(session, task).prefix
         self._workspace = workspace
         self._merged: OrderedDict[tuple[int, ...], MergedArrays] = OrderedDict()
         self._lock = threading.Lock()
-        with reading(archive, task):
+        with self._reading():
             self.footprints = self.result.footprints
             self.engine_accepted = self.result.accepted
             self.courses = Courses(self.result)
@@ -70,6 +73,10 @@ class OpenedProcessing:
         self._busy = 0
         self.failure: str | None = None
         """Why the bins could not be computed."""
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Explain what goes wrong while arrays are read; as ``published.reading``, without asking the database."""
+        return self.archive.store.reading(self._prefix)
 
     # -- the work in the background -----------------------------------------------------------------------
     def start_filling(self) -> None:
@@ -98,7 +105,7 @@ class OpenedProcessing:
 
     def _fill(self) -> None:
         try:
-            with reading(self.archive, self.task):
+            with self._reading():
                 while not self._stopped.is_set() and self.courses.fill_next():
                     with self._idle:
                         self._idle.wait_for(lambda: self._busy == 0 or self._stopped.is_set(), timeout=1.0)
@@ -135,7 +142,7 @@ class OpenedProcessing:
         """
         if name not in self.image_names:
             raise NotFoundError(f"No image {name!r} of {self.task}: it has {', '.join(self.image_names)}.")
-        with reading(self.archive, self.task):
+        with self._reading():
             values = self.result.read(f"image_{name}").astype(np.float64)
         finite = np.isfinite(values)
         low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 1.0)
@@ -146,7 +153,7 @@ class OpenedProcessing:
     @cached_property
     def columns(self) -> dict[str, NDArray[Any]]:
         """Quality numbers of the engine's units by name, each (unit,), but the skewness."""
-        with reading(self.archive, self.task):
+        with self._reading():
             found = {name: values for name in _METRICS if (values := self.result.optional(name)) is not None}
         return found | _shape_columns(self.footprints, self.result.shape)
 
@@ -203,7 +210,7 @@ class OpenedProcessing:
         """Return the envelopes of a unit's courses between two times."""
         begin, end = np.searchsorted(self.clock_s, [begin_s, end_s])
         if unit < self.result.unit_count:
-            with reading(self.archive, self.task):
+            with self._reading():
                 return self.courses.window(unit, int(begin), int(end), columns)
         merged = self.merged(unit, self.members(unit, decisions))
         stored = {"fluorescence": merged.fluorescence, "traces": merged.trace, "activity": merged.activity}
@@ -215,8 +222,8 @@ class OpenedProcessing:
         Returns
         -------
         list of dict
-            ``unit_id``, ``cosine`` of the footprints, ``r`` of the denoised traces in steps of less than half a second
-            (None until the bins are there), ``distance_px`` of the centres.
+            ``unit_id``, ``cosine`` of the footprints, ``r`` of the denoised traces in steps of ``mean_step``
+            frames (None until the bins are there), ``distance_px`` of the centres.
         """
         footprint = self.footprint(unit, decisions)
         others = [other for other in live_units(decisions) if other != unit]
@@ -244,9 +251,7 @@ class OpenedProcessing:
     def _lengths(self) -> NDArray[np.float64]:
         return np.asarray(np.sqrt(self.footprints.multiply(self.footprints).sum(axis=1)), np.float64).ravel()
 
-    def _cosines(
-        self, footprint: "sp.csr_array", own: list[int], merged: list[MergedArrays]
-    ) -> NDArray[np.float64]:
+    def _cosines(self, footprint: "sp.csr_array", own: list[int], merged: list[MergedArrays]) -> NDArray[np.float64]:
         length = np.sqrt(footprint.multiply(footprint).sum())
         products = [np.asarray((self.footprints @ footprint.T).toarray()).ravel()[own]]
         lengths = [self._lengths[own]]
@@ -270,7 +275,8 @@ class OpenedProcessing:
         return np.asarray(np.concatenate(r), np.float64)
 
     def _means(self, merged: MergedArrays) -> NDArray[np.float32]:
-        return standardised(bin_means(merged.trace[None], self.courses.mean_step))[0]
+        means: NDArray[np.float32] = standardised(bin_means(merged.trace[None], self.courses.mean_step))[0]
+        return means
 
     # -- contours --------------------------------------------------------------------------------------------
     @cached_property

@@ -267,17 +267,13 @@ def draft_edit(context: _Context, body: EditBody) -> Response:
 @router.post("/draft/undo")
 def draft_undo(context: _Context, body: ChangeBody) -> Response:
     """Take the last edit back."""
-    return JSONResponse(
-        _draft_answer(context, undo_draft(context.archive, body.key, context.curator, body.revision))
-    )
+    return JSONResponse(_draft_answer(context, undo_draft(context.archive, body.key, context.curator, body.revision)))
 
 
 @router.post("/draft/redo")
 def draft_redo(context: _Context, body: ChangeBody) -> Response:
     """Make the edit again that was undone last."""
-    return JSONResponse(
-        _draft_answer(context, redo_draft(context.archive, body.key, context.curator, body.revision))
-    )
+    return JSONResponse(_draft_answer(context, redo_draft(context.archive, body.key, context.curator, body.revision)))
 
 
 @router.post("/draft/submit")

@@ -36,7 +36,7 @@ export class Detail {
     this.split = button("Split", () => this.actions.split(), { title: "Take a merged unit apart (s)", "aria-keyshortcuts": "s" });
     this.types = el("select", { id: "type", "aria-label": "Type of the mask",
       on: { change: () => this.actions.setType(this.types.value || null) } },
-    el("option", { value: "", text: "type: not said" }),
+    el("option", { value: "", text: "type" }),
     this.state.types.map((name, at) => el("option", { value: name, text: `${at + 1} ${name}` })));
     this.canvas = el("canvas", { id: "footprint", role: "img" });
     this.numbers = el("dl", { class: "numbers" });

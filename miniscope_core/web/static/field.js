@@ -7,7 +7,7 @@ import { INK, MARKED, PART, SELECTED, STATES } from "./palette.js";
 const TITLES = {
   average: "average", correlation: "correlation", pnr: "peak-to-noise", max: "maximum", template: "template",
 };
-const ORDER = ["correlation", "pnr", "average", "max", "template"];
+const ORDER = ["pnr", "correlation", "average", "max", "template"];
 const NEAR_PX = 7;
 
 export class Field {

@@ -63,7 +63,7 @@ export class Table {
     const columns = [["unit", "unit", "Number of the unit"], ["state", "state", "Whether it is taken for a cell"],
       ["type", "type", "What a person takes it for"], ...this.names.map((name) => [name, ...title(name)])];
     this.grid.style.setProperty("--columns",
-      `48px 92px 76px ${this.names.map(() => "minmax(46px, 1fr)").join(" ")}`);
+      `46px 80px 66px ${this.names.map(() => "minmax(44px, 1fr)").join(" ")}`);
     this.grid.setAttribute("aria-colcount", String(columns.length));
     this.heads = columns.map(([name, text, hint]) => el("div", { role: "columnheader", class: "cell" },
       button(text, () => { this.state.sortBy(name); announce(`Sorted by ${hint}`); }, { title: hint, tabindex: -1, "data-name": name })));
