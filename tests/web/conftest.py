@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, sync_playwright
 from starlette.types import ASGIApp
 
 from miniscope_core.models import TaskKey
@@ -19,6 +20,7 @@ from miniscope_core.storage.archive import Archive
 from miniscope_core.web import create_app
 from tests.archives import settings_for
 from tests.web.archives import make_archive
+from tests.web.browsing import Curator, find_chromium, launch
 
 UNITS, FRAMES, SIZE_PX = 40, 5000, 120
 
@@ -89,3 +91,29 @@ def serve_page(settings: Settings) -> Iterator[Callable[..., httpx.Client]]:
 def client(serve_page: Callable[..., httpx.Client]) -> httpx.Client:
     """Return a client of the page."""
     return serve_page()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return the machine's Chromium; skip where there is none."""
+    if find_chromium() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def ada(browser: Browser) -> Iterator[Curator]:
+    """Return a person before a browser of their own; what the browser complained of is an error."""
+    curator = Curator(browser)
+    yield curator
+    curator.context.close()
+    assert curator.wrong == []
+
+
+@pytest.fixture
+def address(client: httpx.Client) -> str:
+    """Return the address of the page."""
+    return str(client.base_url)
