@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -32,6 +33,16 @@ _CORRELATED: Final = 8
 _LEAST_COSINE: Final = 0.02
 _LEAST_R: Final = 0.3
 _IMAGE_LEVELS: Final = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is kept of every merged unit, for others are compared with it over and over; its traces are not."""
+
+    footprint: "sp.csr_array"
+    """(1, height·width)."""
+    means: NDArray[np.float32]
+    """(step,), of the denoised trace, of mean 0 and length 1."""
 
 
 class OpenedProcessing:
@@ -62,6 +73,7 @@ class OpenedProcessing:
             self._prefix = publication_of(session, task).prefix
         self._workspace = workspace
         self._merged: OrderedDict[tuple[int, ...], MergedArrays] = OrderedDict()
+        self._summaries: dict[tuple[int, ...], Summary] = {}
         self._lock = threading.Lock()
         with self._reading():
             self.footprints = self.result.footprints
@@ -173,7 +185,7 @@ class OpenedProcessing:
         """
         if unit < self.result.unit_count:
             return sp.csr_array(self.footprints[[unit]])
-        return self.merged(unit, self.members(unit, decisions)).footprint
+        return self.summary(unit, self.members(unit, decisions)).footprint
 
     def members(self, unit: int, decisions: Decisions) -> tuple[int, ...]:
         """Return the engine's units that a merged unit is made of.
@@ -200,11 +212,19 @@ class OpenedProcessing:
                 return self._merged[members]
         arrays = merged_arrays(self.archive, self.task, self.result)(unit, members)
         size = 3 * arrays.trace.nbytes
+        means = standardised(bin_means(arrays.trace[None], self.courses.mean_step))[0]
         with self._lock:
             self._merged[members] = arrays
+            self._summaries[members] = Summary(arrays.footprint, means)
             while len(self._merged) * size > _MERGED_BYTES and len(self._merged) > 1:
                 self._merged.popitem(last=False)
         return arrays
+
+    def summary(self, unit: int, members: tuple[int, ...]) -> Summary:
+        """Return what is kept of a merged unit."""
+        if members not in self._summaries:
+            self.merged(unit, members)
+        return self._summaries[members]
 
     def window(self, unit: int, decisions: Decisions, begin_s: float, end_s: float, columns: int) -> Window:
         """Return the envelopes of a unit's courses between two times."""
@@ -228,7 +248,7 @@ class OpenedProcessing:
         footprint = self.footprint(unit, decisions)
         others = [other for other in live_units(decisions) if other != unit]
         own = [other for other in others if other < self.result.unit_count]
-        merged = [self.merged(other, decisions[other].members) for other in others[len(own) :]]
+        merged = [self.summary(other, decisions[other].members) for other in others[len(own) :]]
         cosine = self._cosines(footprint, own, merged)
         r = self._correlations(unit, decisions, own, merged)
         center = _center(footprint, self.result.shape)
@@ -251,7 +271,7 @@ class OpenedProcessing:
     def _lengths(self) -> NDArray[np.float64]:
         return np.asarray(np.sqrt(self.footprints.multiply(self.footprints).sum(axis=1)), np.float64).ravel()
 
-    def _cosines(self, footprint: "sp.csr_array", own: list[int], merged: list[MergedArrays]) -> NDArray[np.float64]:
+    def _cosines(self, footprint: "sp.csr_array", own: list[int], merged: list[Summary]) -> NDArray[np.float64]:
         length = np.sqrt(footprint.multiply(footprint).sum())
         products = [np.asarray((self.footprints @ footprint.T).toarray()).ravel()[own]]
         lengths = [self._lengths[own]]
@@ -263,20 +283,16 @@ class OpenedProcessing:
         return np.asarray(np.divide(product, scale, out=np.zeros(len(scale)), where=scale > 0), np.float64)
 
     def _correlations(
-        self, unit: int, decisions: Decisions, own: list[int], merged: list[MergedArrays]
+        self, unit: int, decisions: Decisions, own: list[int], merged: list[Summary]
     ) -> NDArray[np.float64] | None:
         if not self.courses.ready:
             return None
         if unit < self.result.unit_count:
             mine = self.courses.means[unit]
         else:
-            mine = self._means(self.merged(unit, self.members(unit, decisions)))
-        r = [(self.courses.means @ mine)[own], *([self._means(arrays) @ mine] for arrays in merged)]
+            mine = self.summary(unit, self.members(unit, decisions)).means
+        r = [(self.courses.means @ mine)[own], *([one.means @ mine] for one in merged)]
         return np.asarray(np.concatenate(r), np.float64)
-
-    def _means(self, merged: MergedArrays) -> NDArray[np.float32]:
-        means: NDArray[np.float32] = standardised(bin_means(merged.trace[None], self.courses.mean_step))[0]
-        return means
 
     # -- contours --------------------------------------------------------------------------------------------
     @cached_property

@@ -70,7 +70,7 @@ def serve(
         curator=curator,
         token=token,
         on_submit=on_submit,
-        hosts=LOOPBACK_NAMES if is_loopback(host) else None,
+        hosts={*LOOPBACK_NAMES, host.lower()} if is_loopback(host) else None,
     )
     with _listening(host, port) as listener:
         address = page_address(host, listener.getsockname()[1], token, task)

@@ -119,10 +119,9 @@ def diff(context: _Context, task: _TASK, before: _TASK, after: _TASK) -> Respons
 # -- one processing -----------------------------------------------------------------------------------------
 @router.get("/field")
 def field(context: _Context, task: _TASK) -> Response:
-    """The facts of a processing; its traces are summed up in the background from now on."""
+    """The facts of a processing."""
     key = as_key(task, TaskKey)
     with context.opened(key) as opened:
-        opened.start_filling()
         info, clock = opened.result.info, opened.clock_s
         reviews = [review for review in waiting_reviews(context.archive) if review.task == key]
         return JSONResponse(
@@ -146,8 +145,9 @@ def field(context: _Context, task: _TASK) -> Response:
 
 @router.get("/progress")
 def progress(context: _Context, task: _TASK) -> Response:
-    """How far the traces are summed up."""
+    """How far the traces are summed up: in the background, begun when the page, once it is drawn, first asks."""
     opened = context.opened(as_key(task, TaskKey))
+    opened.start_filling()
     return JSONResponse(
         {
             "ready": opened.courses.ready,

@@ -15,9 +15,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
+from playwright.sync_api import expect, sync_playwright
 
 from miniscope_core.models import TaskKey
 from tests.web.archives import make_archive
+from tests.web.browsing import Curator, launch
 from tests.web.server import serving
 
 COLUMNS = 1200
@@ -95,6 +97,42 @@ def measure(address: str, pid: int, task: TaskKey, selections: int) -> None:
         watch.tell("an edit saved")
 
 
+def measure_browser(address: str, task: TaskKey, selections: int) -> None:
+    """Print how long a person waits, in a browser on the same machine: from a key to the new unit's traces drawn."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        ada = Curator(browser)
+        for name in ("browser, first view", "browser, first view again"):
+            ada.page.goto("about:blank")
+            begin = time.perf_counter()
+            ada.open_task(address, task)
+            print(f"{name:<36}{1e3 * (time.perf_counter() - begin):8.0f} ms")
+        expect(ada.page.locator(".numbers")).to_contain_text("skew", timeout=120_000)
+        times = ada.page.evaluate(_NEXT_UNITS, selections)
+        print(
+            f"browser, next unit                  {statistics.median(times):8.0f} ms median {max(times):8.0f} ms worst"
+        )
+        ada.page.locator("#traces").focus()
+        ada.press(*"++++++")
+        times = ada.page.evaluate(_NEXT_UNITS, selections)
+        print(
+            f"browser, next unit, zoomed in       {statistics.median(times):8.0f} ms median {max(times):8.0f} ms worst"
+        )
+        browser.close()
+
+
+_NEXT_UNITS = """async (count) => {
+    const traces = document.getElementById("traces"), times = [];
+    for (let k = 0; k < count; k += 1) {
+        const begin = performance.now(), before = traces.dataset.unit;
+        document.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
+        while (traces.dataset.unit === before) await new Promise((later) => requestAnimationFrame(later));
+        times.push(performance.now() - begin);
+    }
+    return times;
+}"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the archive where it is missing, start the page, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=608, help="height and width of the field, px")
     parser.add_argument("--selections", type=int, default=60)
+    parser.add_argument("--browser", action="store_true", help="measure in Chromium, not the server alone")
     parser.add_argument("--make-only", action="store_true")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
@@ -113,6 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(task)
             return 0
         with serving(home) as (address, process):
+            if options.browser:
+                measure_browser(address, task, options.selections)
+                return 0
             measure(address, process.pid, task, options.selections)
             print(f"peak memory of the server           {_peak_mib(process.pid):8.0f} MiB")
     return 0

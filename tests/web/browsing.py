@@ -40,6 +40,8 @@ class Curator:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(WAIT_MS)
         self.wrong: list[str] = []
+        self.expected: list[str] = []
+        """Parts of complaints that a test provokes."""
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
 

@@ -19,6 +19,8 @@ from miniscope_core.web.serving import page_address
 from tests.archives import settings_for, snapshot
 
 STATIC = Path(web.__file__).parent / "static"
+RUNNING = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc")
+"""What makes code of text."""
 TOKEN = "a-token-for-the-tests-only"
 
 
@@ -238,7 +240,15 @@ def test_nothing_of_the_page_comes_from_elsewhere_or_runs_text() -> None:
         text = file.read_text()
         foreign = set(re.findall(r"https?://[\w.]+", text)) - {"http://www.w3.org"}
         assert foreign == set(), file.name
-        for name in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc"):
+        for name in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "srcdoc",
+        ):
             assert name not in text, f"{name} in {file.name}"
     page = (STATIC / "index.html").read_text()
     assert not re.search(r"\son\w+=|<style|style=|<script(?![^>]*\ssrc=)", page)

@@ -60,7 +60,7 @@ export class Detail {
   async _ask() {
     const unit = this.state.selected;
     this.asked?.abort();
-    if (unit === null || this.known.has(unit)) { this._list(); this.draw(); return; }
+    if (unit === null || this.known.has(unit)) { this._list(); return; }
     this.asked = new AbortController();
     try {
       const found = await getPacked("unit", { task: this.state.task, unit }, this.asked.signal);

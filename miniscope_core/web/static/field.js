@@ -26,8 +26,16 @@ export class Field {
     this.name = this.names[0];
     this.shownStates = new Set(["accepted", "rejected", "merged"]);
     this._build();
-    for (const what of ["units", "selection", "hover", "rows"]) state.on(what, () => { this._paths = null; this.draw(); });
+    for (const what of ["units", "rows"]) state.on(what, () => this.redraw());
+    for (const what of ["selection", "hover"]) state.on(what, this.draw);
     state.on("selection", () => this._follow());
+  }
+
+  /** Draw all of it anew; a selection draws only what lies above the outlines of all. */
+  redraw() {
+    this._paths = null;
+    this._stale = true;
+    this.draw();
   }
 
   _build() {
@@ -43,8 +51,7 @@ export class Field {
       const sample = STATES[name === "merged" ? "merged-accepted" : name];
       const box = el("input", { type: "checkbox", checked: true, on: { change: () => {
         if (box.checked) this.shownStates.add(name); else this.shownStates.delete(name);
-        this._paths = null;
-        this.draw();
+        this.redraw();
       } } });
       return el("label", { class: "switch" }, box, swatch(sample), el("span", { text: `${sample.sign} ${name}` }));
     });
@@ -56,7 +63,7 @@ export class Field {
         button("Fit", () => this.fit(), { "aria-label": "Show the whole field" })),
       el("div", { class: "stage" }, this.canvas),
       el("div", { class: "tools legend" }, switches, el("span", { class: "grow" }), this.readout));
-    new ResizeObserver(() => { if (!this.touched) this.view = null; this.draw(); }).observe(this.canvas);
+    new ResizeObserver(() => { if (!this.touched) this.view = null; this.redraw(); }).observe(this.canvas);
     this._listen();
   }
 
@@ -118,6 +125,7 @@ export class Field {
     this.bitmap.width = this.width;
     this.bitmap.height = this.height;
     this.bitmap.getContext("2d").putImageData(picture, 0, 0);
+    this._stale = true;
     this.draw();
   }
 
@@ -136,8 +144,7 @@ export class Field {
       one.area = (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]);
       this.outlines.set(id, one);
     }
-    this._paths = null;
-    this.draw();
+    this.redraw();
   }
 
   /** Draw into any canvas the outlines around a place. */
@@ -179,6 +186,26 @@ export class Field {
     if (!width) return;
     this.view ??= this._fitted();
     const { scale, x, y } = this.view;
+    const seen = `${scale} ${x} ${y} ${width} ${height} ${ratio}`;
+    if (this._stale || this._seen !== seen) {
+      this._drawLayer(width, height, ratio);
+      this._stale = false;
+      this._seen = seen;
+    }
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.layer, 0, 0);
+    context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * x, ratio * y);
+    this._drawChosen(context, scale);
+    this._drawNumbers(context, ratio, [this.state.hovered, this.state.selected].filter((id) => id !== null), true);
+  }
+
+  /** The image and all outlines, kept until one of them, or the view, changes. */
+  _drawLayer(width, height, ratio) {
+    const { scale, x, y } = this.view;
+    this.layer ??= el("canvas");
+    [this.layer.width, this.layer.height] = [this.canvas.width, this.canvas.height];
+    const context = this.layer.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = "#0c0d10";
     context.fillRect(0, 0, width, height);
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * x, ratio * y);
@@ -189,8 +216,7 @@ export class Field {
     const { paths, faded } = this._byState();
     stroke(context, faded, { colour: "#6B7280", dash: [1, 3], width: 0.8 }, scale);
     for (const [name, style] of Object.entries(STATES)) stroke(context, paths[name], style, scale);
-    this._drawChosen(context, scale);
-    this._drawNumbers(context, ratio);
+    if (scale * 12 > 30) this._drawNumbers(context, ratio, this.state.rows, false);
   }
 
   _drawChosen(context, scale) {
@@ -204,36 +230,36 @@ export class Field {
       const one = this.outlines.get(id);
       if (one) stroke(context, one.path, PART, scale);
     }
-    for (const [id, width] of [[state.hovered, 1.6], [state.selected, 2.8]]) {
+    for (const [id, width] of [[state.hovered, 1.6], [state.selected, 5]]) {
       const one = id === null ? null : this.outlines.get(id);
       if (!one) continue;
-      stroke(context, one.path, { colour: "#000000", dash: [], width: width + 2 }, scale);
+      stroke(context, one.path, { colour: "#000000", dash: [], width: width + 2.4 }, scale);
       stroke(context, one.path, { colour: SELECTED, dash: id === state.selected ? [] : [2, 2], width }, scale);
+      // The state stays to be seen, between two white lines.
       if (id === state.selected) stroke(context, one.path, STATES[state.look(id)], scale);
     }
   }
 
-  _drawNumbers(context, ratio) {
+  /** @param {number[]} ids @param {boolean} always also where there is no room */
+  _drawNumbers(context, ratio, ids, always) {
     const { scale, x, y } = this.view;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.font = "600 11px system-ui, sans-serif";
     context.textAlign = "center";
     context.textBaseline = "middle";
-    const write = (id, force) => {
+    context.lineWidth = 3;
+    context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+    context.fillStyle = INK;
+    for (const id of ids) {
       const one = this.outlines.get(id);
-      if (!one) return;
+      if (!one) continue;
       const text = String(id), room = (one.box[2] - one.box[0]) * scale;
-      if (!force && room < text.length * 7 + 10) return;
+      if (!always && room < text.length * 7 + 10) continue;
       const px = ((one.box[0] + one.box[2]) / 2) * scale + x, py = ((one.box[1] + one.box[3]) / 2) * scale + y;
-      if (px < -20 || py < -20 || px > this.canvas.clientWidth + 20 || py > this.canvas.clientHeight + 20) return;
-      context.lineWidth = 3;
-      context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+      if (px < -20 || py < -20 || px > this.canvas.clientWidth + 20 || py > this.canvas.clientHeight + 20) continue;
       context.strokeText(text, px, py);
-      context.fillStyle = INK;
       context.fillText(text, px, py);
-    };
-    if (scale * 12 > 30) for (const id of this.state.rows) write(id, false);
-    for (const id of [this.state.hovered, this.state.selected]) if (id !== null) write(id, true);
+    }
   }
 
   // -- moving -----------------------------------------------------------------------------------------------

@@ -56,10 +56,9 @@ export class Traces {
         const query = { task: this.state.task, unit, begin_s: begin_s - (end_s - begin_s) * 0.02,
           end_s: end_s + (end_s - begin_s) * 0.02, columns };
         const key = `${unit} ${columns}`;
-        const found = (isWhole && this.wholes.get(key)) || (await getPacked("traces", query, signal)).valueOf();
+        const found = (isWhole && this.wholes.get(key)) || await getPacked("traces", query, signal);
         if (isWhole) this._remember(key, found);
         this.data.set(unit, found);
-        this.draw();
       }));
       for (const unit of [...this.data.keys()]) if (!this.drawn.includes(unit)) this.data.delete(unit);
       this.canvas.dataset.unit = String(this.state.selected);
@@ -141,6 +140,7 @@ export class Traces {
 
   _level(context, at, width) {
     context.strokeStyle = RULE;
+    context.lineWidth = 1;
     context.beginPath();
     context.moveTo(LEFT, at);
     context.lineTo(width - RIGHT, at);
@@ -150,7 +150,7 @@ export class Traces {
   _course(context, time, low, high, y, colour, weight) {
     context.strokeStyle = colour;
     context.lineWidth = weight;
-    context.lineJoin = "round";
+    context.lineJoin = "bevel";
     context.beginPath();
     const step = time.length > 2 ? this._x(time[1]) - this._x(time[0]) : 1;
     for (let bin = 0; bin < low.length; bin += 1) {
