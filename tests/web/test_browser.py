@@ -63,6 +63,8 @@ def test_from_the_list_to_a_submission_by_mouse(ada: Curator, address: str, arch
     # Many at once in the table.
     ada.button("SNR").click()
     ada.page.locator("#filter").fill("snr < 4")
+    low = int((published_result(archive, task).snr < 4).sum())
+    expect(ada.page.locator("#units")).to_have_attribute("aria-rowcount", str(low + 1))
     shown = [int(text) for text in ada.page.locator(".rows .row:not([hidden]) .unit").all_inner_texts()]
     ada.select(shown[0])
     ada.select(shown[2], modifiers=["Shift"])

@@ -6,7 +6,7 @@ import { KEYS } from "./keys.js";
 
 /** @param {string} title @param {Node[]} content @param {Node[]} [acts] */
 function open(title, content, acts = []) {
-  const close = button("Close", () => dialog.close());
+  const close = button(acts.length ? "Cancel" : "Close", () => dialog.close());
   const dialog = el("dialog", { "aria-label": title }, el("h2", { text: title }), ...content,
     el("div", { class: "tools end" }, ...acts, close));
   dialog.addEventListener("close", () => dialog.remove());

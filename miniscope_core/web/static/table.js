@@ -5,6 +5,7 @@ import { STATES } from "./palette.js";
 
 const ROW_PX = 24;
 const SPARE = 6;
+const COLUMN_PX = 52;
 const NAMES = {
   snr: ["SNR", "Peak signal-to-noise ratio"], r_value: ["r", "Correlation of the footprint with the movie at its events"],
   cnn_pred: ["CNN", "Classifier's probability of a cell"], npix: ["px", "Pixels with weight"],
@@ -63,7 +64,8 @@ export class Table {
     const columns = [["unit", "unit", "Number of the unit"], ["state", "state", "Whether it is taken for a cell"],
       ["type", "type", "What a person takes it for"], ...this.names.map((name) => [name, ...title(name)])];
     this.grid.style.setProperty("--columns",
-      `46px 80px 66px ${this.names.map(() => "minmax(44px, 1fr)").join(" ")}`);
+      `46px 80px 66px repeat(${this.names.length}, minmax(${COLUMN_PX}px, 1fr))`);
+    this.grid.style.setProperty("--least", `${202 + COLUMN_PX * this.names.length}px`);
     this.grid.setAttribute("aria-colcount", String(columns.length));
     this.heads = columns.map(([name, text, hint]) => el("div", { role: "columnheader", class: "cell" },
       button(text, () => { this.state.sortBy(name); announce(`Sorted by ${hint}`); }, { title: hint, tabindex: -1, "data-name": name })));
