@@ -251,12 +251,11 @@ class OpenedProcessing:
         merged = [self.summary(other, decisions[other].members) for other in others[len(own) :]]
         cosine = self._cosines(footprint, own, merged)
         r = self._correlations(unit, decisions, own, merged)
-        center = _center(footprint, self.result.shape)
+        center = self._center(unit, decisions)
         chosen = _choose(cosine, r)
         rows = []
         for at in chosen:
-            other = self.footprint(others[at], decisions)
-            distance = float(np.hypot(*(_center(other, self.result.shape) - center)))
+            distance = float(np.hypot(*(self._center(others[at], decisions) - center)))
             rows.append(
                 {
                     "unit_id": others[at],
@@ -267,17 +266,26 @@ class OpenedProcessing:
             )
         return rows
 
+    def _center(self, unit: int, decisions: Decisions) -> NDArray[np.float64]:
+        """Return (y, x) of a unit's centre of mass, px; NaN where it is empty."""
+        if unit < self.result.unit_count:
+            return np.array([self.columns["y"][unit], self.columns["x"][unit]])
+        footprint = self.summary(unit, self.members(unit, decisions)).footprint
+        center: NDArray[np.float64] = measure_masks(footprint, self.result.shape).center_px[0]
+        return center
+
     @cached_property
     def _lengths(self) -> NDArray[np.float64]:
         return np.asarray(np.sqrt(self.footprints.multiply(self.footprints).sum(axis=1)), np.float64).ravel()
 
     def _cosines(self, footprint: "sp.csr_array", own: list[int], merged: list[Summary]) -> NDArray[np.float64]:
-        length = np.sqrt(footprint.multiply(footprint).sum())
-        products = [np.asarray((self.footprints @ footprint.T).toarray()).ravel()[own]]
+        dense = footprint.toarray().ravel()
+        length = np.sqrt(dense @ dense)
+        products = [np.asarray(self.footprints @ dense)[own]]
         lengths = [self._lengths[own]]
-        for arrays in merged:
-            products.append(np.asarray((arrays.footprint @ footprint.T).toarray()).ravel())
-            lengths.append(np.array([np.sqrt(arrays.footprint.multiply(arrays.footprint).sum())]))
+        for one in merged:
+            products.append(np.asarray(one.footprint @ dense))
+            lengths.append(np.array([np.sqrt(one.footprint.data @ one.footprint.data)]))
         scale = np.concatenate(lengths) * length
         product = np.concatenate(products)
         return np.asarray(np.divide(product, scale, out=np.zeros(len(scale)), where=scale > 0), np.float64)
@@ -331,14 +339,6 @@ def _shape_columns(footprints: "sp.csr_array", shape: tuple[int, int]) -> dict[s
         "y": geometry.center_px[:, 0],
         "x": geometry.center_px[:, 1],
     }
-
-
-def _center(footprint: "sp.csr_array", shape: tuple[int, int]) -> NDArray[np.float64]:
-    weights = footprint.data.astype(np.float64)
-    if not weights.sum() > 0:
-        return np.full(2, np.nan)
-    yx = np.stack(np.unravel_index(footprint.indices, shape))
-    return np.asarray(yx @ weights / weights.sum(), np.float64)
 
 
 def _choose(cosine: NDArray[np.float64], r: NDArray[np.float64] | None) -> list[int]:

@@ -16,8 +16,11 @@ export class Draft {
   }
 
   /** Begin, or go on with, the draft on a processing. @param {{ parent?: string, anew?: boolean }} [how] */
-  async open(how = {}) {
-    this.state.adopt(await post("draft/open", { task: this.state.task, ...how }));
+  async open(how = {}) { this.take(await post("draft/open", { task: this.state.task, ...how })); }
+
+  /** @param {any} opened a draft as the server has it */
+  take(opened) {
+    this.state.adopt(opened);
     this._setStatus("saved");
   }
 

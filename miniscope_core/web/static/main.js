@@ -27,13 +27,15 @@ async function show() {
   document.title = task ? `${task} · Curation` : "Curation · miniscope";
   content.replaceChildren(el("p", { class: "loading", text: "Loading…" }));
   try {
-    const session = await get("session");
+    const session = get("session");
+    session.catch(() => {});
     if (task) {
       const left = await showPage(content, bar, task, session);
       if (turn === shown) leave = left; else left();
     } else {
+      const { curator } = await session;
       bar.replaceChildren(el("a", { href: "#/", class: "home", text: "Curation" }), el("span", { class: "grow" }),
-        el("span", { class: "muted", text: `you are ${session.curator}` }));
+        el("span", { class: "muted", text: `you are ${curator}` }));
       await showList(content);
       if (turn === shown) content.dataset.ready = "list";
     }

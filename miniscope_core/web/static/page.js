@@ -1,7 +1,7 @@
 /** The page of one processing: its parts put together, its keys, what is told above it. */
 
 import { Actions } from "./actions.js";
-import { get, getPacked } from "./api.js";
+import { get, getPacked, post } from "./api.js";
 import { Detail } from "./detail.js";
 import { showKeys, showSubmit, showVersions } from "./dialogs.js";
 import { announce, button, el, notice } from "./dom.js";
@@ -16,18 +16,23 @@ const POLL_MS = 700;
 const STATUS = { saved: "✓ saved", saving: "… saving", away: "⚠ server away" };
 
 /**
- * @param {HTMLElement} content @param {HTMLElement} bar @param {string} task @param {{ mask_types: string[] }} session
+ * @param {HTMLElement} content @param {HTMLElement} bar @param {string} task
+ * @param {Promise<{ mask_types: string[] }>} session
  * @returns {Promise<() => void>} leaves the page
  */
 export async function showPage(content, bar, task, session) {
   const begun = performance.now();
-  const facts = await get("field", { task });
-  const state = new State(facts, session.mask_types);
+  // All at once: what takes longest, the outlines, is made while the rest is put together here.
+  const contours = getPacked("contours", { task });
+  contours.catch(() => {});
+  const [facts, numbers, begunDraft, { mask_types: types }] = await Promise.all(
+    [get("field", { task }), get("units", { task }), post("draft/open", { task }), session]);
+  const state = new State(facts, types);
   const draft = new Draft(state);
   const failed = (text) => notice("failed", text);
-  const [numbers] = await Promise.all([get("units", { task }), draft.open()]);
   state.columns = numbers.columns;
   state.engineAccepted = numbers.engine_accepted;
+  draft.take(begunDraft);
   const actions = new Actions(state, draft);
   const field = new Field(state);
   const traces = new Traces(state, failed);
@@ -35,9 +40,8 @@ export async function showPage(content, bar, task, session) {
   const detail = new Detail(state, field, actions, failed);
   content.replaceChildren(el("div", { class: "curation" }, field.element, detail.element, table.element, traces.element));
   const page = new Page(state, draft, actions, { field, traces, table, detail }, bar);
-  const outlines = getPacked("contours", { task }).then(({ arrays }) => field.addOutlines(arrays));
+  const outlines = contours.then(({ arrays }) => field.addOutlines(arrays));
   await Promise.all([field.show(field.name), outlines, page.learnMerged()]);
-  state.changedUnits();
   if (state.selected === null && state.rows.length) state.select(state.rows[0]);
   table.grid.focus({ preventScroll: true });
   content.dataset.ready = String(Math.round(performance.now() - begun));
