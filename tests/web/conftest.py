@@ -105,8 +105,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def ada(browser: Browser) -> Iterator[Curator]:
+def ada(browser: Browser, serve_page: Callable[..., httpx.Client]) -> Iterator[Curator]:
     """Return a person before a browser of their own; what the browser complained of is an error."""
+    # The server outlives the browser: a page that still asks must not find it gone.
     curator = Curator(browser)
     yield curator
     curator.context.close()

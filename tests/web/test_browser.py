@@ -361,7 +361,7 @@ def test_token_opens_the_page_once_and_for_all(
 
 
 def test_narrow_screen_has_no_sideways_scroll(browser: Browser, address: str, task: TaskKey) -> None:
-    person = Curator(browser, 390, 800)
+    person = Curator(browser, 390, 800)  # closed below, before its server is
     person.open_task(address, task)
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert person.page.evaluate("document.getElementById('content').scrollWidth <= innerWidth")
