@@ -280,7 +280,7 @@ class OpenedProcessing:
 
     def _cosines(self, footprint: "sp.csr_array", own: list[int], merged: list[Summary]) -> NDArray[np.float64]:
         dense = footprint.toarray().ravel()
-        length = np.sqrt(dense @ dense)
+        length = np.sqrt(footprint.data @ footprint.data)
         products = [np.asarray(self.footprints @ dense)[own]]
         lengths = [self._lengths[own]]
         for one in merged:
@@ -299,7 +299,8 @@ class OpenedProcessing:
             mine = self.courses.means[unit]
         else:
             mine = self.summary(unit, self.members(unit, decisions)).means
-        r = [(self.courses.means @ mine)[own], *([one.means @ mine] for one in merged)]
+        # Not by BLAS: its threads spin after so short a product, and a selection has two cores at most.
+        r = [np.einsum("ut,t->u", self.courses.means, mine)[own], *([one.means @ mine] for one in merged)]
         return np.asarray(np.concatenate(r), np.float64)
 
     # -- contours --------------------------------------------------------------------------------------------
