@@ -27,9 +27,10 @@ ALLOWED = {
     "pipeline": SCIENCE | {"engines", "storage"},
     "workspace": SCIENCE | {"storage", "pipeline"},
     "figures": SCIENCE | {"plots", "workspace"},
+    "web": SCIENCE | {"storage", "pipeline", "plots", "workspace"},
     "demo": SCIENCE | {"plots", "workspace", "figures"},
     "flows": SCIENCE | {"storage", "pipeline", "plots", "workspace", "figures"},
-    "cli": SCIENCE | {"engines", "storage", "pipeline", "plots", "workspace", "figures", "demo", "flows"},
+    "cli": SCIENCE | {"engines", "storage", "pipeline", "plots", "workspace", "figures", "demo", "flows", "web"},
 }
 """What each package or module may import of ours."""
 PUBLIC_NAMES = frozenset({"engines", "io", "models", "result", "workspace"})
