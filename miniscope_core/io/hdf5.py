@@ -21,6 +21,9 @@ from miniscope_core.io.stacks import MAX_FRAMES, check_frames
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_CHUNK_BYTES: Final = 2**29
 _CACHE_BYTES: Final = 2**26
+_ENDS_BYTES: Final = 2**25
+_HEAP: Final = b"GCOL\x01\0\0\0"
+_HEAP_BYTES: Final = 2**22
 _FAULTS: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 """What h5py raises on damaged files, by experience of mutated ones."""
 
@@ -43,7 +46,47 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _open(path: Path) -> h5py.File:
+    _refuse_endless_heaps(path)
     return h5py.File(path, "r", locking="best-effort", rdcc_nbytes=_CACHE_BYTES)
+
+
+def _refuse_endless_heaps(path: Path) -> None:
+    """Refuse a file whose heaps of texts are damaged: the library would walk some of them for ever.
+
+    A heap is a row of objects; one of size zero leads to itself. Looked at are both ends of the file, where the
+    description lies.
+
+    References
+    ----------
+    HDF5 File Format Specification 3.0, III.E (global heap); H5HGcache.c walks without a check of the step.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        for start in dict.fromkeys((0, max(0, size - _ENDS_BYTES))):
+            stream.seek(start)
+            data = stream.read(_ENDS_BYTES)
+            place = data.find(_HEAP)
+            while place >= 0:
+                stream.seek(start + place)
+                if not _ends(stream.read(_HEAP_BYTES)):
+                    raise OSError(f"the heap of texts at byte {start + place:,} is damaged")
+                place = data.find(_HEAP, place + 1)
+
+
+def _ends(heap: bytes) -> bool:
+    """Say whether walking a heap comes to its end."""
+    length = int.from_bytes(heap[8:16], "little")
+    if len(heap) < min(length, _HEAP_BYTES):
+        return False  # the library reads zeros where the file has ended
+    place = 16
+    while place + 16 <= min(length, len(heap)):
+        number = int.from_bytes(heap[place : place + 2], "little")
+        size = int.from_bytes(heap[place + 8 : place + 16], "little")
+        step = 16 + (size + 7) // 8 * 8 if number else size
+        if not 0 < step <= length - place:
+            return False
+        place += step
+    return True
 
 
 def _broken(path: Path, error: Exception) -> VideoError:

@@ -108,6 +108,18 @@ def test_chunks_too_large_for_memory_are_refused(tmp_path: Path) -> None:
         open_recording(path, fps=20, dataset="mov")
 
 
+@pytest.mark.parametrize("size", [0, 2**64 - 16])
+def test_a_heap_that_the_library_would_walk_for_ever_is_refused(tmp_path: Path, size: int) -> None:
+    path = write_nwb(tmp_path / "a.nwb", make_movie(4))
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    data[heap + 16 : heap + 18] = (0 if size == 0 else 1).to_bytes(2, "little")
+    data[heap + 24 : heap + 32] = size.to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match="heap of texts at byte"):
+        open_recording(path)
+
+
 # -- NWB --------------------------------------------------------------------------------------------------
 class TestNwbRate(_OwnFile):
     software = "NWB"
