@@ -27,6 +27,7 @@ from miniscope_core.figures import recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
 from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.originals import GIVEN, READING
 from miniscope_core.pipeline.reviews import ReviewStatus
 from miniscope_core.plots import (
     plot_contours,
@@ -358,11 +359,12 @@ def _frames_figure(row: dict[str, Any], files: pd.DataFrame) -> Figure:
     recording = open_recording(
         find_below_roots(row["recording_directory"], settings.raw_roots),
         clock="report",
-        fps=row["fps"] if row["clock_report"].get("source") == "given" else None,
+        fps=row["fps"] if row["clock_report"].get("source") == GIVEN else None,
         frame_counts={
             os.path.relpath(path, row["recording_directory"]): int(count)
             for path, count in zip(videos["file_path"], videos["nframes"], strict=True)
         },
         workers=settings.workers,
+        **row["clock_report"].get(READING, {}),
     )
     return recording_figure(recording)

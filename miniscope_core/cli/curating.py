@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from miniscope_core.models import CurationKey, MaskKind, TaskKey
     from miniscope_core.pipeline.curate import Curated
 
-PAGE_PORT: Final = 8711
 _DECIDE: Final = "Decide here, instead of opening the page"
 _RULE: Final = "Decide by bounds on quality numbers"
 _PAGE: Final = "The page"
@@ -70,7 +69,7 @@ def curate(
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who decides; default: the user's name.")] = None,
     diff: Annotated[str | None, typer.Option(metavar="KEY", help="Print what this curation says differently.")] = None,
     host: Annotated[str, typer.Option(help="Address the page listens on.", rich_help_panel=_PAGE)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port.", rich_help_panel=_PAGE)] = PAGE_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port.", rich_help_panel=_PAGE)] = 8711,
     token: Annotated[
         str | None, typer.Option(help="What a visitor must know; needed off loopback.", rich_help_panel=_PAGE)
     ] = None,
@@ -105,7 +104,7 @@ def curate(
     elif diff is not None:
         _print_differences(shared, key, diff)
     else:
-        _decide(shared, key, accept_engine, reject_all, bounds, changes, _name(by), note)
+        _decide(shared, key, accept_engine, reject_all, bounds, changes, curator_name(by), note)
 
 
 # -- deciding here ------------------------------------------------------------------------------------------
@@ -265,19 +264,33 @@ def _open_page(
 
     task = None if key is None else _task_and_parent(key)[0]
     settings = shared.settings
+
+    def tell(address: str) -> None:
+        out.print(f"Curation page: {address}", highlight=False, soft_wrap=True, markup=False)
+        out.print("It ends with Ctrl-C; what was decided is kept.", highlight=False)
+
     serve(
         settings,
         host=host,
         port=port,
         token=token,
-        curator=_name(by),
-        on_submit=lambda curated: finish(settings, curated),
+        curator=curator_name(by),
+        on_submit=lambda curated: follow(settings, curated),
         open_browser=browser,
         task=task,
+        on_ready=tell,
     )
 
 
-def _name(by: str | None) -> str:
+def follow(settings: Settings, curated: "Curated") -> None:
+    """Do what follows a submission of the page, and tell it in the terminal."""
+    out.print(escape(curated.message), highlight=False, soft_wrap=True)
+    for line in finish(settings, curated):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def curator_name(by: str | None) -> str:
+    """Return who decides: the name given, else the user's."""
     from pydantic import TypeAdapter, ValidationError
 
     from miniscope_core.models.types import Name

@@ -10,7 +10,7 @@ from miniscope_core.cli.app import Common, app, common
 from miniscope_core.cli.console import out, pairs_table
 from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
 from miniscope_core.cli.parameters import Method, Set, parameters_from
-from miniscope_core.cli.recordings import Folder, FpsOption
+from miniscope_core.cli.recordings import ColumnsOption, DatasetOption, FilesOption, Folder, FpsOption
 
 if TYPE_CHECKING:
     from miniscope_core.models.parameters import Parameters
@@ -30,13 +30,17 @@ def preview(
     frames: Frames = None,
     picture: Annotated[Path | None, typer.Option(help="Write seeds, outlines and traces to this PNG.")] = None,
     fps: FpsOption = None,
+    dataset: DatasetOption = None,
+    files: FilesOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Show in seconds what parameters would find, on a sample of the recording. Writes nothing to the database."""
     from miniscope_core.figures import result_figure
     from miniscope_core.plots import save_png
 
     shared = common(context)
-    seen = look(shared, folder, parameters_from(method, assignments), frames, fps)
+    parameters = parameters_from(method, assignments)
+    seen = look(shared, folder, parameters, frames, fps, dataset=dataset, files=files, columns=columns)
     out.print(pairs_table(f"{folder}", preview_facts(seen)))
     for note in seen.result.info.notes:
         out.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
@@ -47,7 +51,15 @@ def preview(
 
 
 def look(
-    shared: Common, folder: Path, parameters: "Parameters", frames: int | None = None, fps: float | None = None
+    shared: Common,
+    folder: Path,
+    parameters: "Parameters",
+    frames: int | None = None,
+    fps: float | None = None,
+    *,
+    dataset: str | None = None,
+    files: str | None = None,
+    columns: str | None = None,
 ) -> "Preview":
     """Run an engine on a sample of the recording in a folder.
 
@@ -57,7 +69,16 @@ def look(
     from miniscope_core.pipeline.preview import SAMPLE_FRAMES, preview_recording
 
     with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:
-        recording = open_recording(folder, clock="report", fps=fps, progress=progress, trust_containers=True)
+        recording = open_recording(
+            folder,
+            clock="report",
+            fps=fps,
+            dataset=dataset,
+            files=files,
+            columns=columns,
+            progress=progress,
+            trust_containers=True,
+        )
         return preview_recording(
             recording,
             parameters,

@@ -18,6 +18,9 @@ from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
 from miniscope_core.cli.parameters import Method, Set, parameters_from
 from miniscope_core.cli.recordings import (
     ClockOption,
+    ColumnsOption,
+    DatasetOption,
+    FilesOption,
     Folder,
     FpsOption,
     IdOption,
@@ -65,6 +68,9 @@ def run(
     notes: NotesOption = "",
     clock: ClockOption = "strict",
     fps: FpsOption = None,
+    dataset: DatasetOption = None,
+    files: FilesOption = None,
+    columns: ColumnsOption = None,
     method: Method = "cnmfe",
     assignments: Set = None,
     paramset: Paramset = None,
@@ -74,19 +80,32 @@ def run(
     if paramset is not None and assignments:
         raise ParameterError("run takes --paramset or --set, not both.")
     parameters = None if paramset is not None else parameters_from(method, assignments)
-    options = ingest_options(subject, session_datetime, recording_id, location, project, notes, clock, fps)
+    options = ingest_options(
+        subject,
+        session_datetime,
+        recording_id,
+        location,
+        project,
+        notes,
+        clock,
+        fps,
+        dataset=dataset,
+        files=files,
+        columns=columns,
+    )
     shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
     started = datetime.now(UTC)
     key = run_flow(shared, folder, options, parameters, paramset)
     shared.say(_summary(shared, key, started))
     shared.say(escape(f"Next: miniscope{_home()} plot {shlex.quote(key)}"))
+    shared.say(escape(f"      miniscope{_home()} curate {shlex.quote(key)}"))
 
 
 def run_flow(
     shared: Common, folder: Path, options: IngestOptions, parameters: "Parameters | None", paramset: int | None
 ) -> str:
     """Run the whole pipeline as a flow and return the curation's key."""
-    _refuse_early(shared, folder, paramset)
+    _refuse_early(shared, folder, options.files, paramset)
     with ends_on_interrupt(), flow_output(shared):
         from flows import run_pipeline
         from flows.forms import DEFAULT_PARAMETERS
@@ -97,13 +116,13 @@ def run_flow(
     return str(key)
 
 
-def _refuse_early(shared: Common, folder: Path, paramset: int | None) -> None:
+def _refuse_early(shared: Common, folder: Path, files: str | None, paramset: int | None) -> None:
     """Refuse what would fail anyway before Prefect starts, and before it tries again what is away."""
     from miniscope_core.io import find_recording
     from miniscope_core.pipeline.process import choose_parameter_set
     from miniscope_core.storage.archive import Archive
 
-    find_recording(folder)
+    find_recording(folder, files=files)
     with Archive.open(shared.settings) as archive:
         archive.store.check()
         if paramset is not None:
@@ -143,6 +162,9 @@ def process(
     assignments: Set = None,
     clock: ClockOption = "strict",
     fps: FpsOption = None,
+    dataset: DatasetOption = None,
+    files: FilesOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Run one engine alone, without database and Prefect; ``load_result(OUT)`` reads what it leaves."""
     from miniscope_core.io import open_recording
@@ -153,7 +175,16 @@ def process(
     settings = shared.settings
     refuse_occupied(output)
     with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:
-        recording = open_recording(folder, clock=clock, fps=fps, progress=progress, workers=settings.workers)
+        recording = open_recording(
+            folder,
+            clock=clock,
+            fps=fps,
+            dataset=dataset,
+            files=files,
+            columns=columns,
+            progress=progress,
+            workers=settings.workers,
+        )
         result = compute(recording, parameters, output, settings, progress)
     for note in result.info.notes:
         shared.say(f"[yellow]note:[/] {escape(note)}")
@@ -195,6 +226,7 @@ def demo(
     out.print(f"Done in {time.monotonic() - started:.0f} s. What you might type next:", highlight=False)
     for command in (
         f"miniscope{_home()} status",
+        f"miniscope{_home()} curate {shlex.quote(key)}",
         f"miniscope{_home()} plot {shlex.quote(key)} --min-npix 500",
         "miniscope inspect YOUR_SESSION_FOLDER",
     ):

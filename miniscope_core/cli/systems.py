@@ -107,10 +107,33 @@ def serve(
     limit: Annotated[int, typer.Option(min=1, help="Flow runs at once.")] = 1,
     cron: Annotated[str, typer.Option(help="When process-pending runs.")] = "0 2 * * *",
     timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC",
+    page: Annotated[bool, typer.Option(help="Serve the curation page too, on this machine only.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the curation page.")] = 8711,
 ) -> None:
-    """Serve the flows as deployments to a Prefect server (PREFECT_API_URL), until interrupted."""
+    """Serve the flows as deployments to a Prefect server (PREFECT_API_URL), and the curation page, until interrupted.
+
+    What is pending is processed by --cron; every five minutes runs go on whose review was answered or is overdue.
+    """
     shared: Common = common(context)
-    shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
+    settings = shared.settings
+    from flows.health import find_server
     from flows.serve import serve_all
 
+    find_server()  # one line now, before anything listens
+    if page:
+        _serve_page(settings, port)
     serve_all(limit=limit, cron=cron, timezone=timezone)
+
+
+def _serve_page(settings: Settings, port: int) -> None:
+    """Serve the curation page beside the flows; pages of runs link to it unless another address is set."""
+    from miniscope_core.cli.curating import curator_name, follow
+    from miniscope_core.storage.archive import Archive
+    from miniscope_core.web import serve_in_background
+
+    Archive.open(settings).close()  # a first start makes the database
+    address = serve_in_background(
+        settings, curator=curator_name(None), port=port, on_submit=lambda curated: follow(settings, curated)
+    )
+    out.print(f"Curation page: {address}", highlight=False, soft_wrap=True, markup=False)
+    os.environ.setdefault("MINISCOPE_PAGE_URL", address.rstrip("/"))

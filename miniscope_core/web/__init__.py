@@ -11,6 +11,6 @@ milliseconds, and there is no build step: what is in ``static/`` is what runs.
 
 from miniscope_core.web.app import create_app
 from miniscope_core.web.security import new_token
-from miniscope_core.web.serving import serve
+from miniscope_core.web.serving import serve, serve_in_background
 
-__all__ = ["create_app", "new_token", "serve"]
+__all__ = ["create_app", "new_token", "serve", "serve_in_background"]

@@ -58,7 +58,7 @@ def create_app(
     settings
         Where the database and the store are.
     curator
-        Who decides: the author of every submission.
+        Who decides: the author of submissions, unless the person before a browser gives another name there.
     token
         What a browser has to show once, by opening ``/?token=…``; None: nothing is asked.
     on_submit

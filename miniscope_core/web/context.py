@@ -22,7 +22,23 @@ from miniscope_core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _OPENED_AT_ONCE: Final = 3
+_DRAFTS_AT_ONCE: Final = 8
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
+
+
+def checked_name(name: str) -> str:
+    """Return a curator's name.
+
+    Raises
+    ------
+    ParameterError
+        When it is none.
+    """
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ParameterError(f"Curator {name!r}: {reason}.") from error
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Context:
     settings
         Where the database and the store are.
     curator
-        Who decides.
+        Who decides, where a browser does not say who is before it.
     on_submit
         Called with every curation that was submitted, in a thread of its own.
 
@@ -63,16 +79,12 @@ class Context:
     workspace: Workspace = field(init=False)
     _opened: OrderedDict[TaskKey, OpenedProcessing] = field(default_factory=OrderedDict, init=False)
     _following: dict[str, Following] = field(default_factory=dict, init=False)
-    _decisions: OrderedDict[TaskKey, Decisions] = field(default_factory=OrderedDict, init=False)
+    _decisions: OrderedDict[tuple[TaskKey, str], Decisions] = field(default_factory=OrderedDict, init=False)
     _threads: list[threading.Thread] = field(default_factory=list, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
-        try:
-            _NAME.validate_python(self.curator)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ParameterError(f"Curator {self.curator!r}: {reason}.") from error
+        checked_name(self.curator)
         self.archive = Archive.open(self.settings, create=False)
         self.workspace = Workspace(self.settings)
 
@@ -98,23 +110,23 @@ class Context:
             old.close()
         return found
 
-    def known_decisions(self, task: TaskKey) -> Decisions | None:
-        """Return the decisions of the draft of a processing as they were last seen, or None."""
+    def known_decisions(self, task: TaskKey, author: str) -> Decisions | None:
+        """Return the decisions of a person's draft of a processing as they were last seen, or None."""
         with self._lock:
-            return self._decisions.get(task)
+            return self._decisions.get((task, author))
 
-    def remember_decisions(self, task: TaskKey, decisions: Decisions) -> None:
+    def remember_decisions(self, task: TaskKey, author: str, decisions: Decisions) -> None:
         """Keep the decisions of a draft at hand; the database is what counts, and every change comes by it."""
         with self._lock:
-            self._decisions[task] = decisions
-            self._decisions.move_to_end(task)
-            while len(self._decisions) > _OPENED_AT_ONCE:
+            self._decisions[task, author] = decisions
+            self._decisions.move_to_end((task, author))
+            while len(self._decisions) > _DRAFTS_AT_ONCE:
                 self._decisions.popitem(last=False)
 
-    def forget_decisions(self, task: TaskKey) -> None:
+    def forget_decisions(self, task: TaskKey, author: str) -> None:
         """Forget the decisions of a draft that was submitted."""
         with self._lock:
-            self._decisions.pop(task, None)
+            self._decisions.pop((task, author), None)
 
     def follow(self, curated: Curated) -> Following:
         """Call ``on_submit`` in a thread of its own; the submission is in the database, whatever becomes of it."""

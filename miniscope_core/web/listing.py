@@ -129,8 +129,8 @@ def _decided(draft: Draft) -> set[int]:
     named: set[int] = set()
     for edit in draft.edits[: draft.position]:
         match edit:
-            case Merge():
-                named.add(edit.into)
+            case Merge(into=int(number)):
+                named.add(number)
             case Split():
                 named.discard(edit.unit_id)
             case SetType():

@@ -1,11 +1,12 @@
 """Running the page: an address to listen on, a browser to open, until somebody ends it."""
 
 import logging
+import queue
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import uvicorn
@@ -41,7 +42,7 @@ def serve(
     settings
         Where the database and the store are.
     curator
-        Who decides: the author of every submission.
+        Who decides: the author of submissions, unless the person before a browser gives another name there.
     host
         Address to listen on. Any but loopback needs a token.
     port
@@ -83,6 +84,36 @@ def serve(
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def serve_in_background(settings: Settings, **options: Any) -> str:
+    """Serve the page in a thread of its own, as long as this process lives, and return its address.
+
+    Parameters
+    ----------
+    settings
+        Where the database and the store are.
+    **options
+        Of :func:`serve`.
+
+    Raises
+    ------
+    ParameterError, DatabaseError
+        As :func:`serve` does, before it listens.
+    """
+    told: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            serve(settings, on_ready=told.put, **options)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it
+            told.put(error)
+
+    threading.Thread(target=run, name="curation page", daemon=True).start()
+    answer = told.get()
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def page_address(host: str, port: int, token: str | None, task: TaskKey | None) -> str:

@@ -1,6 +1,7 @@
 """The answers of the page's interface: each reads keys and numbers from a request and asks plain functions."""
 
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
@@ -23,7 +24,7 @@ from miniscope_core.pipeline.drafts import (
     undo_draft,
 )
 from miniscope_core.pipeline.reviews import waiting_reviews
-from miniscope_core.web.context import Context, Following
+from miniscope_core.web.context import Context, Following, checked_name
 from miniscope_core.web.envelopes import COURSES
 from miniscope_core.web.listing import (
     compact,
@@ -36,6 +37,8 @@ from miniscope_core.web.listing import (
 from miniscope_core.web.packing import MEDIA_TYPE, column, number, pack
 
 router = APIRouter(prefix="/api")
+AUTHOR_HEADER = "X-Miniscope-Author"
+"""Name of the person before a browser, percent-encoded UTF-8; several may share a server."""
 ENGINE = "engine"
 """Stands for the engine's own acceptance where a version is named."""
 _MAX_COLUMNS = 8192
@@ -50,6 +53,16 @@ def _context(request: Request) -> Context:
 
 
 _Context = Annotated[Context, Depends(_context)]
+
+
+def _author(request: Request) -> str:
+    """Return who decides: the name that a browser says its person has, else the one that the server was started by."""
+    context: Context = request.app.state.context
+    said = unquote(request.headers.get(AUTHOR_HEADER, ""))
+    return checked_name(said) if said else context.curator
+
+
+_Author = Annotated[str, Depends(_author)]
 
 
 class _Body(BaseModel):
@@ -91,15 +104,15 @@ class SubmitBody(ChangeBody):
 
 # -- lists --------------------------------------------------------------------------------------------------
 @router.get("/session")
-def session(context: _Context) -> Response:
+def session(author: _Author) -> Response:
     """Who decides here, and what masks can be."""
-    return JSONResponse({"curator": context.curator, "mask_types": [kind.value for kind in MaskKind]})
+    return JSONResponse({"curator": author, "mask_types": [kind.value for kind in MaskKind]})
 
 
 @router.get("/processings")
-def processings(context: _Context) -> Response:
+def processings(context: _Context, author: _Author) -> Response:
     """Every processing: those that wait for a person first."""
-    return JSONResponse({"processings": list_processings(context.archive, context.curator)})
+    return JSONResponse({"processings": list_processings(context.archive, author)})
 
 
 @router.get("/versions")
@@ -191,10 +204,10 @@ def contours(context: _Context, task: _TASK) -> Response:
 
 
 @router.get("/merged")
-def merged(context: _Context, task: _TASK, unit: _UNIT) -> Response:
+def merged(context: _Context, author: _Author, task: _TASK, unit: _UNIT) -> Response:
     """The numbers and the outline of a merged unit."""
     key = as_key(task, TaskKey)
-    decisions = _decisions(context, key)
+    decisions = _decisions(context, author, key)
     with context.opened(key) as opened:
         members = opened.members(unit, decisions)
         columns = opened.merged_columns(unit, members)
@@ -203,10 +216,10 @@ def merged(context: _Context, task: _TASK, unit: _UNIT) -> Response:
 
 
 @router.get("/unit")
-def unit(context: _Context, task: _TASK, unit: _UNIT) -> Response:
+def unit(context: _Context, author: _Author, task: _TASK, unit: _UNIT) -> Response:
     """A unit's footprint, cropped, and its neighbours."""
     key = as_key(task, TaskKey)
-    decisions = _decisions(context, key)
+    decisions = _decisions(context, author, key)
     with context.opened(key) as opened:
         crop = opened.crop(unit, decisions)
         meta = {
@@ -222,6 +235,7 @@ def unit(context: _Context, task: _TASK, unit: _UNIT) -> Response:
 @router.get("/traces")
 def traces(
     context: _Context,
+    author: _Author,
     task: _TASK,
     unit: _UNIT,
     columns: Annotated[int, Query(ge=1, le=_MAX_COLUMNS)],
@@ -231,7 +245,7 @@ def traces(
     """The envelopes of a unit's courses between two times, in at most so many columns."""
     key = as_key(task, TaskKey)
     with context.opened(key) as opened:
-        decisions = {} if unit < opened.result.unit_count else _decisions(context, key)
+        decisions = {} if unit < opened.result.unit_count else _decisions(context, author, key)
         window = opened.window(unit, decisions, begin_s, end_s, columns)
         clock = opened.clock_s
         starts = np.arange(window.start, window.stop, window.step)
@@ -244,43 +258,43 @@ def traces(
 
 # -- drafts -------------------------------------------------------------------------------------------------
 @router.post("/draft/open")
-def draft_open(context: _Context, body: OpenBody) -> Response:
+def draft_open(context: _Context, author: _Author, body: OpenBody) -> Response:
     """Return the person's draft, begun where there is none, with what it started from."""
     parent = None if body.parent is None else as_key(body.parent, CurationKey)
     if parent is not None and parent.task != body.key:
         raise CurationError(f"Curation {parent} is not of {body.key}: start from one of its own.")
     if body.anew:
-        discard_draft(context.archive, body.key, context.curator)
-    draft = open_draft(context.archive, body.key, context.curator, parent)
+        discard_draft(context.archive, body.key, author)
+    draft = open_draft(context.archive, body.key, author, parent)
     answer = _draft_answer(context, draft)
     answer["parent_units"] = compact(decisions_of(context.archive, draft.task, draft.parent))
     return JSONResponse(answer)
 
 
 @router.post("/draft/edit")
-def draft_edit(context: _Context, body: EditBody) -> Response:
+def draft_edit(context: _Context, author: _Author, body: EditBody) -> Response:
     """Keep one edit."""
-    draft = edit_draft(context.archive, body.key, context.curator, body.revision, body.edit)
+    draft = edit_draft(context.archive, body.key, author, body.revision, body.edit)
     return JSONResponse(_draft_answer(context, draft))
 
 
 @router.post("/draft/undo")
-def draft_undo(context: _Context, body: ChangeBody) -> Response:
+def draft_undo(context: _Context, author: _Author, body: ChangeBody) -> Response:
     """Take the last edit back."""
-    return JSONResponse(_draft_answer(context, undo_draft(context.archive, body.key, context.curator, body.revision)))
+    return JSONResponse(_draft_answer(context, undo_draft(context.archive, body.key, author, body.revision)))
 
 
 @router.post("/draft/redo")
-def draft_redo(context: _Context, body: ChangeBody) -> Response:
+def draft_redo(context: _Context, author: _Author, body: ChangeBody) -> Response:
     """Make the edit again that was undone last."""
-    return JSONResponse(_draft_answer(context, redo_draft(context.archive, body.key, context.curator, body.revision)))
+    return JSONResponse(_draft_answer(context, redo_draft(context.archive, body.key, author, body.revision)))
 
 
 @router.post("/draft/submit")
-def draft_submit(context: _Context, body: SubmitBody) -> Response:
+def draft_submit(context: _Context, author: _Author, body: SubmitBody) -> Response:
     """Make a curation of the draft, and let go on what waits for it."""
-    curated = submit_draft(context.archive, body.key, context.curator, body.revision, body.note)
-    context.forget_decisions(body.key)
+    curated = submit_draft(context.archive, body.key, author, body.revision, body.note)
+    context.forget_decisions(body.key, author)
     following = context.follow(curated)
     return JSONResponse(
         {
@@ -310,17 +324,17 @@ def _version(text: str) -> CurationKey | None:
 
 
 def _draft_answer(context: Context, draft: Draft) -> dict[str, Any]:
-    context.remember_decisions(draft.task, draft.decisions)
+    context.remember_decisions(draft.task, draft.curator, draft.decisions)
     return draft_answer(draft, newer_curations(context.archive, draft))
 
 
-def _decisions(context: Context, task: TaskKey) -> Decisions:
+def _decisions(context: Context, author: str, task: TaskKey) -> Decisions:
     """Return the decisions of the person's draft; the last ones seen are at hand."""
-    known = context.known_decisions(task)
+    known = context.known_decisions(task, author)
     if known is None:
-        draft = find_draft(context.archive, task, context.curator)
+        draft = find_draft(context.archive, task, author)
         known = decisions_of(context.archive, task) if draft is None else draft.decisions
-        context.remember_decisions(task, known)
+        context.remember_decisions(task, author, known)
     return known
 
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -367,3 +368,26 @@ def test_packed_arrays_come_back_and_begin_where_a_browser_can_read_them() -> No
     begin = 4 + int.from_bytes(body[:4], "little")
     assert begin % 8 == 0
     assert all(one["offset"] % 8 == 0 for one in json.loads(body[4:begin])["arrays"])
+
+
+# -- who decides ---------------------------------------------------------------------------------------------
+def test_each_person_before_a_browser_has_a_draft_and_a_name_of_their_own(client: httpx.Client, task: TaskKey) -> None:
+    grace = {"X-Miniscope-Author": quote("Grace Müller")}
+    assert client.get("/api/session", headers=grace).json()["curator"] == "Grace Müller"
+    for headers in ({}, grace):
+        opened = client.post("/api/draft/open", json={"task": str(task)}, headers=headers).json()
+        assert opened["revision"] == 0
+    body = {"task": str(task), "revision": 0}
+    edit = {"kind": "reject", "unit_ids": [0]}
+    assert client.post("/api/draft/edit", json=body | {"edit": edit}, headers=grace).status_code == 200
+    assert client.post("/api/draft/submit", json=body).json()["newer"] == []
+    answer = client.post("/api/draft/submit", json=body | {"revision": 1}, headers=grace).json()
+    assert [text.rpartition(" by ")[2] for text in answer["newer"]] == ["Ada"]
+    versions = client.get("/api/versions", params={"task": str(task)}).json()["versions"]
+    assert [version["curator"] for version in versions[:2]] == ["Grace Müller", "Ada"]
+
+
+def test_a_name_that_is_none_is_refused(client: httpx.Client) -> None:
+    answer = client.get("/api/session", headers={"X-Miniscope-Author": quote("two\nlines")})
+    assert answer.status_code == 422
+    assert "Curator" in answer.json()["error"]

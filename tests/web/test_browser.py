@@ -423,3 +423,21 @@ def test_filter_that_is_none_is_told_and_changes_nothing(ada: Curator, address: 
     ada.page.locator("#filter").fill(text)
     expect(ada.page.locator("#filter-told")).not_to_be_empty()
     expect(ada.page.locator("#row-count")).to_have_text("40 units")
+
+
+def test_a_person_gives_their_name_once(ada: Curator, address: str, archive: Archive, task: TaskKey) -> None:
+    ada.visit(address)
+    ada.page.locator("#who").click()
+    ada.page.locator("#author").fill(EVIL[:40])
+    ada.page.locator("#use-author").click()
+    expect(ada.page.locator("#who")).to_contain_text("You are <img")
+    ada.page.reload()
+    expect(ada.page.locator("#who")).to_contain_text("You are <img")
+    ada.button(f"Curate {task}").click()
+    ada.ready()
+    ada.button("Submit…").click()
+    ada.page.locator("#go").click()
+    expect(ada.page.locator("#notices")).to_contain_text("by <img")
+    row, _ = newest(archive, task)
+    assert row["curator"] == EVIL[:40]
+    assert ada.page.evaluate("window.ran === undefined")

@@ -45,10 +45,21 @@ export async function post(path, body) {
   return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
 
-async function ask(path, options) {
+const AUTHOR = "miniscope-author";
+
+/** The name that the person before this browser gave; empty: the server's own. */
+export const author = () => localStorage.getItem(AUTHOR) ?? "";
+
+/** @param {string} name */
+export function setAuthor(name) {
+  if (name) localStorage.setItem(AUTHOR, name); else localStorage.removeItem(AUTHOR);
+}
+
+async function ask(path, { headers = {}, ...options }) {
+  const said = author() ? { "X-Miniscope-Author": encodeURIComponent(author()) } : {};
   let answer;
   try {
-    answer = await fetch(`/api/${path}`, { credentials: "same-origin", cache: "no-store", ...options });
+    answer = await fetch(`/api/${path}`, { credentials: "same-origin", cache: "no-store", headers: { ...headers, ...said }, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new AwayError("The server does not answer.");

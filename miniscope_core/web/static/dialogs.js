@@ -1,6 +1,6 @@
 /** Windows above the page: keys, submitting, versions. A `dialog` keeps the focus in itself and gives it back. */
 
-import { get, post } from "./api.js";
+import { author, get, post, setAuthor } from "./api.js";
 import { announce, button, el, notice, when } from "./dom.js";
 import { KEYS } from "./keys.js";
 
@@ -22,6 +22,32 @@ export function showKeys({ singles, setSingles }) {
     el("dl", { class: "keys" }, KEYS.flatMap(([keys, what]) => [el("dt", {}, el("kbd", { text: keys })), el("dd", { text: what })])),
     el("label", { class: "switch" }, box, el("span", { text: "Single keys act (those with Ctrl always do)" })),
   ]);
+}
+
+/**
+ * Ask who decides; each name has drafts of its own.
+ * @param {string} current @param {() => void} done
+ */
+export function showAuthor(current, done) {
+  const name = el("input", { id: "author", type: "text", value: current, maxlength: 255, "aria-label": "Your name" });
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  const go = button("Use this name", async () => {
+    const before = author();
+    setAuthor(name.value.trim());
+    try {
+      await get("session");
+      dialog.close();
+      done();
+    } catch (error) {
+      setAuthor(before);
+      wrong.textContent = error.message;
+    }
+  }, { class: "primary", id: "use-author" });
+  const dialog = open("Who decides?", [
+    el("p", { text: "Your name is kept with what you submit, and in this browser. Each name has drafts of its own." }), name, wrong,
+  ], [go]);
+  name.addEventListener("keydown", (event) => { if (event.key === "Enter") go.click(); });
+  name.select();
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { ApiError, AwayError, get } from "./api.js";
 import { announce, button, el, notice } from "./dom.js";
+import { showAuthor } from "./dialogs.js";
 import { showList } from "./list.js";
 import { showPage } from "./page.js";
 
@@ -35,7 +36,7 @@ async function show() {
     } else {
       const { curator } = await session;
       bar.replaceChildren(el("a", { href: "#/", class: "home", text: "Curation" }), el("span", { class: "grow" }),
-        el("span", { class: "muted", text: `you are ${curator}` }));
+        button(`You are ${curator}`, () => showAuthor(curator, () => void show()), { id: "who", title: "Give your name" }));
       await showList(content);
       if (turn === shown) content.dataset.ready = "list";
     }
