@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from miniscope_core.curation.decisions import Accept, Decisions, Edit, Reject, accepted_units
-from miniscope_core.curation.policies import Bounds, Thresholds, decide
+from miniscope_core.curation.decisions import Edit
+from miniscope_core.curation.policies import Bounds, Thresholds
 from miniscope_core.errors import CurationError
 from miniscope_core.models import ReviewState
 from miniscope_core.models.types import Name
-from miniscope_core.pipeline.curate import Curated, decisions_of, submit_curation
-from miniscope_core.pipeline.published import published_result, reading
+from miniscope_core.pipeline.curate import Curated, edits_by_policy, edits_that_reject_all, submit_curation
 from miniscope_core.pipeline.reviews import ReviewStatus, close_overdue, review_status
 from miniscope_core.storage.archive import Archive
 
@@ -128,22 +126,8 @@ def answer_review(archive: Archive, status: ReviewStatus, answer: Answer) -> Cur
 
 def _edits(archive: Archive, status: ReviewStatus, answer: Answer) -> list[Edit]:
     """Return what an answer changes of what the review starts from."""
-    start = decisions_of(archive, status.task, status.start)
-    before = set(accepted_units(start))
-    after = before
     if answer.decision is Verdict.REJECT_ALL:
-        after = set()
-    elif answer.decision is Verdict.THRESHOLDS:
-        after = _within(archive, status, answer.thresholds, start)
-    edits: list[Edit] = []
-    if after - before:
-        edits.append(Accept(unit_ids=tuple(sorted(after - before))))
-    if before - after:
-        edits.append(Reject(unit_ids=tuple(sorted(before - after))))
-    return edits
-
-
-def _within(archive: Archive, status: ReviewStatus, thresholds: Thresholds, start: Decisions) -> set[int]:
-    with reading(archive, status.task):
-        accepted = decide(thresholds, published_result(archive, status.task))
-    return {int(unit) for unit in np.flatnonzero(accepted)} & start.keys()
+        return edits_that_reject_all(archive, status.task, status.start)
+    if answer.decision is Verdict.THRESHOLDS:
+        return edits_by_policy(archive, status.task, answer.thresholds, status.start)
+    return []

@@ -26,8 +26,8 @@ from miniscope_core.storage.archive import Archive
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What one person decided so far and has not submitted."""
+class _Stored:
+    """What the row of a draft holds."""
 
     task: TaskKey
     curator: str
@@ -39,6 +39,12 @@ class Draft:
     revision: int
     """Counts the changes."""
     started_at: datetime
+
+
+@dataclass(frozen=True)
+class Draft(_Stored):
+    """What one person decided so far and has not submitted."""
+
     decisions: Decisions
     """As the edits in force leave them."""
 
@@ -211,17 +217,6 @@ def discard_draft(archive: Archive, task: TaskKey, curator: Name) -> None:
 
 
 # -- rows -------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Stored:
-    task: TaskKey
-    curator: str
-    parent: CurationKey | None
-    edits: tuple[Edit, ...]
-    position: int
-    revision: int
-    started_at: datetime
-
-
 def _find(session: Session, processing: m.Processing, curator: str) -> m.CurationDraft | None:
     return session.scalars(
         select(m.CurationDraft).filter_by(processing_pk=processing.id, curator=curator)
