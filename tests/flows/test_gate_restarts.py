@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_runs import resume_flow_run
@@ -24,12 +25,13 @@ from flows.waking import resume_runs
 from miniscope_core import models as m
 from miniscope_core.curation.decisions import Accept, Reject
 from miniscope_core.curation.policies import Manual
-from miniscope_core.models import ReviewState, TaskKey, as_key
+from miniscope_core.models import CurationKey, ReviewState, TaskKey, as_key
 from miniscope_core.pipeline.curate import decisions_of, submit_curation
 from miniscope_core.pipeline.reviews import review_of_run
 from miniscope_core.storage.archive import Archive
 from miniscope_core.workspace import Workspace
 from tests.flows.conftest import PARAMETERS, shown, task_runs, use_archive
+from tests.web.browsing import Curator, find_chromium, launch
 
 pytestmark = pytest.mark.flow
 
@@ -63,6 +65,22 @@ def until(look: Callable[[], T | None], what: str, *processes: "Process") -> T:
     raise AssertionError(f"not within {WITHIN_S:g} s: {what}\n{printed}")
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """Give the machine's Chromium."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
 class Process:
     """A process in a group of its own, so that it can be killed with all that it started."""
 
@@ -92,9 +110,7 @@ class Laboratory:
     """A Prefect server and a process that serves the flows, both of which can die and come back."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self.page_port = free_port(), free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self._folder, self._starts = folder, 0
         self._environment = {
@@ -116,6 +132,13 @@ class Laboratory:
         self.server = Process(logs[0], *command, **self._environment)
         self.serving = Process(logs[1], "-c", SERVE, **self._environment)
         until(lambda: "are being served" in self.serving.printed(), "flows are offered", self.server, self.serving)
+
+    def page(self, log: Path) -> Process:
+        """Start the curation page as a person does, and wait until it listens."""
+        command = ("curate", "--no-browser", "--port", str(self.page_port), "--by", "Ada")
+        started = Process(log, "-c", "from miniscope_core.cli import main; main()", *command, **self._environment)
+        until(lambda: "Curation page" in started.printed(), "the page is served", started)
+        return started
 
     def kill(self) -> None:
         """Kill both."""
@@ -213,6 +236,56 @@ def test_run_that_waits_outlives_server_and_worker_and_ends_with_what_the_person
     with archive_rows() as session:
         assert len(session.exec(select(m.Processing)).all()) == 1
         assert len(session.exec(select(m.Review)).all()) == 1
+
+
+@pytest.mark.browser
+def test_from_a_waiting_run_over_the_page_to_extracted_cells(
+    laboratory: Laboratory, recorded: Path, tmp_path: Path
+) -> None:
+    if find_chromium() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    run_id = laboratory.run(**pipeline_parameters(recorded))
+    laboratory.wait(run_id, "Suspended")
+    with Archive.open() as archive:
+        before = decisions_of(archive, as_key(TASK, TaskKey), as_key(f"{TASK}/0", CurationKey))
+    with ExitStack() as stack:
+        page = laboratory.page(tmp_path / "page-0.log")
+        stack.callback(page.kill)
+        person = Curator(stack.enter_context(browsing()))
+        stack.callback(person.context.close)
+        person.expected = ["ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_SOCKET"]
+        person.visit(f"http://127.0.0.1:{laboratory.page_port}/")
+        expect(person.page.get_by_role("region", name="Waiting for a decision")).to_contain_text("a flow run waits")
+        person.button(f"Curate {TASK}").click()
+        person.ready()
+        # By keys: the first unit becomes the other, then by mouse the second; the page's server dies in between.
+        person.select(0)
+        person.press("r" if before[0].accepted else "a")
+        person.saved()
+        page.kill()
+        person.select(1)
+        person.button("Reject" if before[1].accepted else "Accept").click()
+        expect(person.page.locator("#notices")).to_contain_text("The server is away")
+        page = laboratory.page(tmp_path / "page-1.log")
+        stack.callback(page.kill)
+        person.saved()
+        person.press("Control+Enter")
+        person.page.locator("#note").fill("seen")
+        person.page.locator("#go").click()
+        expect(person.page.locator("#notices")).to_contain_text("Curated")
+        laboratory.wait(run_id, "Completed")
+    with Archive.open() as archive:
+        status = review_of_run(archive, str(run_id))
+    assert status is not None
+    assert status.answer is not None
+    wanted = {unit: decision.accepted != (unit < 2) for unit, decision in before.items()}
+    with Workspace() as workspace:
+        curation = workspace.fetch1("Curation", status.answer)
+        assert (curation["curator"], curation["curation_note"]) == ("Ada", "seen")
+        masks = workspace.masks(status.answer)
+    assert dict(zip(masks["mask_id"], masks["accepted"], strict=True)) == wanted
+    tasks = names_of_tasks(run_id)
+    assert [tasks.count(name) for name in ("ingest", "plan", "process", "extract")] == [1, 1, 1, 1]
 
 
 def test_form_of_the_run_page_ends_a_run(laboratory: Laboratory, recorded: Path) -> None:
