@@ -380,6 +380,10 @@ def test_a_file_of_another_format_is_inspected_and_ingested(miniscope: Miniscope
         "ingest", movie, "--fps", 20, "--dataset", "red", "--subject", "a", "--session-datetime", "2024-05-17T10:23:45"
     )
     assert "Ingested a/2024-05-17T10:23:45/0: 4 frames" in done.out
+    for command in (("process", "--output", tmp_path / "out"), ("preview",), ("run",)):
+        refused = miniscope(command[0], movie, *command[1:], "--fps", 20, "--dataset", "blue")
+        assert refused.status == 1
+        assert "blue" in refused.err
     unread = miniscope("inspect", tmp_path / "raw", "--fps", 20, "--columns", "colour=1")
     assert unread.status == 1
     assert "Column map" in unread.err
