@@ -46,8 +46,9 @@ def test_demo_finds_most_cells_says_so_and_its_next_commands_work(
     assert len(list((tmp_path / "miniscope-demo" / "pictures").glob("*.png"))) >= 6
     assert not (tmp_path / "unused").exists()
     commands = [line.split() for line in printed.splitlines() if line.startswith("  miniscope --home")]
-    assert [words[3] for words in commands] == ["status", "plot"]
+    assert [words[3] for words in commands] == ["status", "curate", "plot"]
     for words in commands:
-        assert miniscope(*words[1:])
+        # A page is served until somebody ends it; a decision by options asks the same of its key.
+        assert miniscope(*words[1:], *(["--as-is"] if words[3] == "curate" else []))
     again = miniscope("demo")
     assert "Unchanged, processed before" in again
