@@ -253,7 +253,7 @@ def test_from_a_waiting_run_over_the_page_to_extracted_cells(
         stack.callback(page.kill)
         person = Curator(stack.enter_context(browsing()))
         stack.callback(person.context.close)
-        person.expected = ["ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_SOCKET"]
+        person.expected = ["ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "ERR_SOCKET", "ERR_CONTENT_LENGTH"]
         person.visit(f"http://127.0.0.1:{laboratory.page_port}/")
         expect(person.page.get_by_role("region", name="Waiting for a decision")).to_contain_text("a flow run waits")
         person.button(f"Curate {TASK}").click()

@@ -19,7 +19,7 @@ const TYPES = {
 
 /** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
 export async function get(path, query = {}, signal = undefined) {
-  return (await ask(path + asQuery(query), { signal })).json();
+  return read(await ask(path + asQuery(query), { signal }), "json");
 }
 
 /**
@@ -27,7 +27,7 @@ export async function get(path, query = {}, signal = undefined) {
  * @returns {Promise<{ meta: any, arrays: Record<string, any>, shapes: Record<string, number[]> }>}
  */
 export async function getPacked(path, query = {}, signal = undefined) {
-  const body = await (await ask(path + asQuery(query), { signal })).arrayBuffer();
+  const body = await read(await ask(path + asQuery(query), { signal }), "arrayBuffer");
   const begin = 4 + new DataView(body).getUint32(0, true);
   const meta = JSON.parse(new TextDecoder().decode(new Uint8Array(body, 4, begin - 4)));
   const arrays = {}, shapes = {};
@@ -42,7 +42,7 @@ export async function getPacked(path, query = {}, signal = undefined) {
 /** @param {string} path @param {any} body */
 export async function post(path, body) {
   const headers = { "Content-Type": "application/json", "X-Miniscope": "1" };
-  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+  return read(await ask(path, { method: "POST", headers, body: JSON.stringify(body) }), "json");
 }
 
 const AUTHOR = "miniscope-author";
@@ -61,12 +61,24 @@ async function ask(path, { headers = {}, ...options }) {
   try {
     answer = await fetch(`/api/${path}`, { credentials: "same-origin", cache: "no-store", headers: { ...headers, ...said }, ...options });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new AwayError("The server does not answer.");
+    throw away(error);
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
   throw new ApiError(answer.status, told.kind ?? "", told.error ?? `The server answered ${answer.status}.`);
+}
+
+/** Read an answer whole: a server may die in the middle of it. */
+async function read(answer, kind) {
+  try {
+    return await answer[kind]();
+  } catch (error) {
+    throw error instanceof SyntaxError ? error : away(error);
+  }
+}
+
+function away(error) {
+  return error.name === "AbortError" ? error : new AwayError("The server does not answer.");
 }
 
 function asQuery(query) {
