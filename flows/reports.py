@@ -23,7 +23,7 @@ from flows.markdown import artifact_key, bullets, escaped, facts, picture, table
 from flows.retries import RETRY_TRANSIENT
 from miniscope_core.curation.policies import Manual
 from miniscope_core.curation.units import CuratedUnits
-from miniscope_core.figures import recording_figure, seed_map
+from miniscope_core.figures import cleaning_figure, recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
 from miniscope_core.pipeline.files import find_below_roots
@@ -240,6 +240,8 @@ def _result_sections(units: CuratedUnits, times: NDArray[np.float64]) -> list[st
     # Seeds are drawn on the images that they are chosen by; no need to show those twice.
     shown = images if seeds is None else {name: images[name] for name in images.keys() - {"correlation", "pnr"}}
     shifts = plot_shifts(result.shifts_px, times, outlier_frames=result.optional("outlier_frames"))
+    cleaned = cleaning_figure(result)
+    before = [] if cleaned is None else ["## Cleaning", picture("Before and after cleaning", png_bytes(cleaned))]
     return [
         picture("Outlines of the units", png_bytes(contours)),
         "## Traces",
@@ -249,6 +251,7 @@ def _result_sections(units: CuratedUnits, times: NDArray[np.float64]) -> list[st
         picture("Summary images", png_bytes(plot_summary_images(shown))),
         "## Motion",
         picture("Shifts applied to the frames", png_bytes(shifts)),
+        *before,
     ]
 
 

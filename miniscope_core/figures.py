@@ -20,6 +20,7 @@ from miniscope_core.workspace import Workspace
 _TRACES: Final = 20
 _PREVIEWED: Final = 12
 _SAMPLED_FRAMES: Final = 60
+_CLEANING: Final = "cleaning_"
 
 
 def recording_figure(recording: Recording) -> Figure:
@@ -105,6 +106,9 @@ def curation_figures(
         ),
         "shifts": plots.plot_shifts(result.shifts_px, times, outlier_frames=outliers),
     }
+    cleaned = cleaning_figure(result)
+    if cleaned is not None:
+        figures["cleaning"] = cleaned
     found = seed_map(result, units)
     if found is not None:
         figures["seeds"] = plots.plot_seeds(found)
@@ -134,6 +138,15 @@ def overview_figure(workspace: Workspace, curation: CurationKey | str) -> Figure
         mask_ids=units.unit_ids,
         title=str(key),
     )
+
+
+def cleaning_figure(result: ProcessingResult) -> Figure | None:
+    """Draw what was cleaned from the movie of a result, before and after; None where nothing was."""
+    names = {name: name.removeprefix(_CLEANING) for name in result.array_names if name.startswith(_CLEANING)}
+    if not names:
+        return None
+    steps = ", ".join(result.parameters.get("cleaning") or {})
+    return plots.plot_cleaning({short: result.read(name) for name, short in names.items()}, title=f"Cleaned: {steps}")
 
 
 def seed_map(result: ProcessingResult, units: CuratedUnits | None = None) -> plots.SeedMap | None:

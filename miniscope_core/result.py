@@ -12,7 +12,7 @@ Axis order is (unit, frame) and (y, x) everywhere; footprints are sparse rows ov
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,11 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "outlier_frames": ArraySpec(("outlier",), "int64", "1", "frames whose shift was replaced"),
     "timestamps_s": ArraySpec(("frame",), "float64", "s", "frame clock, from the start of the recording"),
     "head_orientation": ArraySpec(("sample", "channel"), "float64", "s, 1", "time, then the quaternion w, x, y, z"),
+    "filled_frames": ArraySpec(("filled",), "int64", "1", "broken frames, filled from their neighbours: no data"),
+    "cleaning_frame_before": ArraySpec(("y", "x"), "float32", "a.u.", "one frame before the movie was cleaned"),
+    "cleaning_frame_after": ArraySpec(("y", "x"), "float32", "a.u.", "the same frame after"),
+    "cleaning_deviation_before": ArraySpec(("y", "x"), "float32", "a.u.", "deviation over a sample before cleaning"),
+    "cleaning_deviation_after": ArraySpec(("y", "x"), "float32", "a.u.", "the same after"),
     "image_template": ArraySpec(("y", "x"), "float32", "a.u.", "what frames were aligned to"),
     "image_average": ArraySpec(("y", "x"), "float32", "a.u.", "mean of the corrected movie"),
     "image_max": ArraySpec(("y", "x"), "float32", "a.u.", "maximum of the corrected movie over time"),
@@ -216,12 +221,46 @@ class ResultWriter(ArrayWriter):
 
         The description lists the folder's files: Zarr takes one that was lost for zeros.
         """
-        path = self.folder / RESULT_FILE
-        partial = path.with_suffix(".partial")
-        info = info.model_copy(update={"files": _file_sizes(self.folder)})
-        partial.write_text(info.model_dump_json(indent=1), encoding="utf-8")
-        os.replace(partial, path)
+        _describe(self.folder, info)
         return load_result(self.folder)
+
+
+def amend_result(
+    result: "ProcessingResult", arrays: Mapping[str, NDArray[Any]], notes: Sequence[str] = ()
+) -> "ProcessingResult":
+    """Add arrays and notes to a finished result folder that nobody else knows yet.
+
+    Parameters
+    ----------
+    result
+        As an engine returned it, in a folder.
+    arrays
+        By their names in ``ARRAYS``; none of them may be there.
+    notes
+        What a reader of the numbers should know besides.
+
+    Raises
+    ------
+    ResultError
+        When the result has no folder.
+    """
+    if result.folder is None:
+        raise ResultError("A result that lies in no folder cannot be added to: load it from its folder.")
+    writer = GroupWriter(zarr.open_group(str(result.folder / ARRAYS_GROUP), mode="r+"))
+    for name, values in arrays.items():
+        writer.write(name, values)
+    _describe(result.folder, result.info.model_copy(update={"notes": (*notes, *result.info.notes)}))
+    return load_result(result.folder)
+
+
+def _describe(folder: Path, info: ResultInfo) -> None:
+    """Write the description of a result, with the files that are there now; it appears whole or not at all."""
+    path = folder / RESULT_FILE
+    partial = path.with_suffix(".partial")
+    # The description is not among the files that it lists.
+    files = {name: size for name, size in _file_sizes(folder).items() if name != RESULT_FILE}
+    partial.write_text(info.model_copy(update={"files": files}).model_dump_json(indent=1), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _file_sizes(folder: Path) -> dict[str, int]:

@@ -88,6 +88,7 @@ class Workspace:
     def __init__(self, settings: Settings | None = None) -> None:
         self._archive = Archive.open(settings, create=False)
         self._groups: dict[str, zarr.Group] = {}
+        self._filled: dict[TaskKey, NDArray[np.int64]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -332,8 +333,25 @@ class Workspace:
         return np.asarray(self.footprints(key, [mask_id]).toarray()).reshape(self.result(key).shape)
 
     def fluorescence(self, curation: CurationKey | str, mask_id: int) -> Trace:
-        """Read a mask's fluorescence as extracted, before any denoising, against time."""
-        return self._trace(m.FluorescenceTrace, "array_pk", curation, mask_id=mask_id)
+        """Read a mask's fluorescence as extracted, before any denoising, against time.
+
+        It is NaN in the frames that were broken and filled for the engine: nothing was measured there.
+        """
+        trace = self._trace(m.FluorescenceTrace, "array_pk", curation, mask_id=mask_id)
+        trace.values[self.filled_frames(curation)] = np.nan
+        return trace
+
+    def filled_frames(self, task: TaskKey | CurationKey | str) -> NDArray[np.int64]:
+        """Return the frames, rising, that were broken and filled from their neighbours, so that they are no data.
+
+        Denoised traces and activity are a model's, and have values there that the frames around them suggest.
+        """
+        key = _any_key(task)
+        key = key.task if isinstance(key, CurationKey) else as_key(key, TaskKey)
+        if key not in self._filled:
+            filled = published_result(self._archive, key).optional("filled_frames")
+            self._filled[key] = np.zeros(0, np.int64) if filled is None else filled
+        return self._filled[key].copy()
 
     def denoised(self, curation: CurationKey | str, mask_id: int) -> Trace:
         """Read a mask's denoised trace against time."""

@@ -16,20 +16,31 @@ Method = Annotated[str, typer.Option(help="Engine: cnmfe is built in; caiman dri
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An engine parameter; may be repeated.")
 ]
+Clean = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clean",
+        metavar="STEP",
+        help="Clean the movie first: hot_pixels, stripes, flicker, glow, find_broken, binning=N or "
+        "crop=TOP,LEFT,HEIGHT,WIDTH; may be repeated, or joined by +.",
+    ),
+]
 _GROUPS: Final = {"everyday": "Everyday", "expert": "Expert: the defaults serve well"}
 
 
-def parameters_from(method: str, assignments: list[str] | None) -> "Parameters":
-    """Make typed parameters from ``NAME=VALUE`` texts; values are read as JSON where they are.
+def parameters_from(method: str, assignments: list[str] | None, steps: list[str] | None = None) -> "Parameters":
+    """Make typed parameters from ``NAME=VALUE`` texts, values read as JSON where they are, and steps of cleaning.
 
     Raises
     ------
     ParameterError
         When a text is no assignment, or a name or value is refused.
     """
+    from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.pipeline.engines import validate_parameters
 
-    values: dict[str, Any] = {}
+    cleaning = Cleaning.parse(steps or [])
+    values: dict[str, Any] = {} if cleaning is None else {"cleaning": cleaning.model_dump()}
     for assignment in assignments or []:
         name, equals, text = assignment.partition("=")
         if not equals:

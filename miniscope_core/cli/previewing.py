@@ -9,7 +9,7 @@ from rich.markup import escape
 from miniscope_core.cli.app import Common, app, common
 from miniscope_core.cli.console import out, pairs_table
 from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
-from miniscope_core.cli.parameters import Method, Set, parameters_from
+from miniscope_core.cli.parameters import Clean, Method, Set, parameters_from
 from miniscope_core.cli.recordings import ColumnsOption, DatasetOption, FilesOption, Folder, FpsOption
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def preview(
     folder: Folder,
     method: Method = "cnmfe",
     assignments: Set = None,
+    clean: Clean = None,
     frames: Frames = None,
     picture: Annotated[Path | None, typer.Option(help="Write seeds, outlines and traces to this PNG.")] = None,
     fps: FpsOption = None,
@@ -39,7 +40,7 @@ def preview(
     from miniscope_core.plots import save_png
 
     shared = common(context)
-    parameters = parameters_from(method, assignments)
+    parameters = parameters_from(method, assignments, clean)
     seen = look(shared, folder, parameters, frames, fps, dataset=dataset, files=files, columns=columns)
     out.print(pairs_table(f"{folder}", preview_facts(seen)))
     for note in seen.result.info.notes:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from miniscope_core.cli.app import Common, app, common, use_home
 from miniscope_core.cli.console import err, out
 from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
-from miniscope_core.cli.parameters import Method, Set, parameters_from
+from miniscope_core.cli.parameters import Clean, Method, Set, parameters_from
 from miniscope_core.cli.recordings import (
     ClockOption,
     ColumnsOption,
@@ -73,13 +73,14 @@ def run(
     columns: ColumnsOption = None,
     method: Method = "cnmfe",
     assignments: Set = None,
+    clean: Clean = None,
     paramset: Paramset = None,
 ) -> None:
     """Do it all, as one Prefect flow: ingest, process, curate and extract. What is done already is kept."""
     shared = common(context)
-    if paramset is not None and assignments:
-        raise ParameterError("run takes --paramset or --set, not both.")
-    parameters = None if paramset is not None else parameters_from(method, assignments)
+    if paramset is not None and (assignments or clean):
+        raise ParameterError("run takes --paramset, or --set and --clean, not both.")
+    parameters = None if paramset is not None else parameters_from(method, assignments, clean)
     options = ingest_options(
         subject,
         session_datetime,
@@ -160,6 +161,7 @@ def process(
     output: Annotated[Path, typer.Option(metavar="OUT", help="New folder for the result.")],
     method: Method = "cnmfe",
     assignments: Set = None,
+    clean: Clean = None,
     clock: ClockOption = "strict",
     fps: FpsOption = None,
     dataset: DatasetOption = None,
@@ -171,7 +173,7 @@ def process(
     from miniscope_core.pipeline.process import compute, refuse_occupied
 
     shared = common(context)
-    parameters = parameters_from(method, assignments)
+    parameters = parameters_from(method, assignments, clean)
     settings = shared.settings
     refuse_occupied(output)
     with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:

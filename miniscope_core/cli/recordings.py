@@ -11,12 +11,17 @@ from rich.table import Table
 
 from miniscope_core.cli.app import Common, app, common
 from miniscope_core.cli.console import out, pairs_table
-from miniscope_core.cli.parameters import Set, parameters_from
+from miniscope_core.cli.parameters import Clean, Set, parameters_from
 from miniscope_core.errors import ParameterError, ResultError
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from miniscope_core.io import Recording
+    from miniscope_core.models.cleaning import Cleaning
+    from miniscope_core.models.parameters import Parameters
+    from miniscope_core.progress import Progress
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder or file of one recording, or folder of a session with one.")
@@ -54,12 +59,14 @@ def inspect(
     folder: Folder,
     fps: FpsOption = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Write frames, brightness and clock, or the seeds, to this PNG.")
+        Path | None,
+        typer.Option(help="Write frames, brightness and clock, or the seeds, or the cleaning, to this PNG."),
     ] = None,
     seeds: Annotated[
         bool, typer.Option("--seeds", help="Show where units are tried, in a sample of DIR or in a result of process.")
     ] = False,
     assignments: Set = None,
+    clean: Clean = None,
     dataset: DatasetOption = None,
     files: FilesOption = None,
     columns: ColumnsOption = None,
@@ -67,10 +74,11 @@ def inspect(
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
     from miniscope_core.io import open_recording
+    from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.plots import save_png
 
     if seeds:
-        _inspect_seeds(common(context), folder, fps, picture, assignments)
+        _inspect_seeds(common(context), folder, fps, picture, parameters_from("cnmfe", assignments, clean))
         return
     if assignments:
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
@@ -84,12 +92,30 @@ def inspect(
         out.print(f"[yellow]odd:[/] {escape(warning)}", soft_wrap=True)
     for problem in recording.clock.problems:
         out.print(f"[red]a strict reader refuses:[/] {escape(problem)}", soft_wrap=True)
+    steps = Cleaning.parse(clean or [])
+    figure = None
+    if steps is not None:
+        with common(context).progress() as progress:
+            figure = _clean(common(context), recording, steps, progress)
     if picture is not None:
-        out.print(f"picture: {save_png(recording_figure(recording), picture)}", highlight=False, soft_wrap=True)
+        figure = figure or recording_figure(recording)
+        out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
+
+
+def _clean(shared: Common, recording: "Recording", steps: "Cleaning", progress: "Progress") -> "Figure | None":
+    """Say what a cleaning would do, and draw it where it changes what frames look like."""
+    from miniscope_core.cleaning import clean
+    from miniscope_core.plots import plot_cleaning
+
+    cleaned = clean(recording, steps, shared.settings.workers, progress)
+    for note in cleaned.notes or ("No frame is broken.",):
+        out.print(escape(note), soft_wrap=True, highlight=False)
+    title = f"{recording.directory.name}, cleaned: {', '.join(steps.steps)}"
+    return plot_cleaning(cleaned.images, title=title) if cleaned.images else None
 
 
 def _inspect_seeds(
-    shared: Common, folder: Path, fps: float | None, picture: Path | None, assignments: list[str] | None
+    shared: Common, folder: Path, fps: float | None, picture: Path | None, parameters: "Parameters"
 ) -> None:
     """Show the seeds of a result, or of a sample of a recording, and what became of them."""
     from miniscope_core.cli.previewing import look, sampled
@@ -98,11 +124,13 @@ def _inspect_seeds(
     from miniscope_core.result import RESULT_FILE, load_result
 
     if (folder / RESULT_FILE).is_file():
-        if assignments:
-            raise ParameterError(f"--set with the result in {folder}: its parameters are fixed. Name the recording.")
+        if parameters != parameters_from("cnmfe", None):
+            raise ParameterError(
+                f"--set or --clean with the result in {folder}: its parameters are fixed. Name the recording."
+            )
         result, seen = load_result(folder), "the whole recording"
     else:
-        preview = look(shared, folder, parameters_from("cnmfe", assignments), fps=fps)
+        preview = look(shared, folder, parameters, fps=fps)
         result, seen = preview.result, sampled(preview)
     found = seed_map(result)
     if found is None:

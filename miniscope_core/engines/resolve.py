@@ -21,7 +21,7 @@ def resolve(parameters: P, recording: Recording) -> P:
     parameters
         As given; resolved ones come back as they are.
     recording
-        Asked for the size of its pixels where the parameters do not tell it.
+        As the engine sees it; asked for the size of its pixels where the parameters do not tell it.
 
     Raises
     ------
@@ -31,13 +31,15 @@ def resolve(parameters: P, recording: Recording) -> P:
     diameter_um = parameters.cell_diameter_um
     if diameter_um is None:
         return parameters
-    size_um = parameters.pixel_size_um or recording.pixel_size_um
+    binning = parameters.binning
+    given_um = parameters.pixel_size_um
+    size_um = recording.pixel_size_um if given_um is None else given_um * binning
     if size_um is None:
         raise ParameterError(
             f"cell_diameter_um at {recording.directory}: got {diameter_um:g} µm and metadata without the size of the "
             "field, expected the size of a pixel. Give pixel_size_um as well, or cell_diameter_px instead."
         )
-    found = {"cell_diameter_px": diameter_um / size_um, "pixel_size_um": size_um}
+    found = {"cell_diameter_px": diameter_um / size_um, "pixel_size_um": size_um / binning}
     try:
         return type(parameters).model_validate(parameters.model_dump() | found)
     except ValidationError as error:

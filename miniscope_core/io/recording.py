@@ -81,8 +81,11 @@ class RecordingMetadata(BaseModel):
 class FrameSource(Protocol):
     """Decodes frames; a reader supplies it, :class:`Recording` checks and slices."""
 
-    def read(self, start: int, stop: int, step: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """Decode frames ``start, start + step, … < stop`` as (n, height, width), gray, exact."""
+    def read(self, start: int, stop: int, step: int) -> NDArray[Any]:
+        """Decode frames ``start, start + step, … < stop`` as (n, height, width), gray: uint8 or uint16, exact.
+
+        Of a recording that was cleaned, float32.
+        """
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class Recording:
     """The clock, metadata and other files read besides the video."""
     corrupt_frames: tuple[int, ...] = ()
     """Frames that the format itself tells are broken; they are not left out, and no signal is to be taken from them."""
+    levels: int | None = None
+    """Largest value a pixel of the camera can have, where :attr:`dtype` does not tell."""
 
     @property
     def folder(self) -> Path:
@@ -123,6 +128,11 @@ class Recording:
     def frame_count(self) -> int:
         """Number of frames that have both picture and time."""
         return len(self.timestamps_s)
+
+    @property
+    def full_scale(self) -> int:
+        """Largest value a pixel can have."""
+        return int(np.iinfo(self.dtype).max) if self.levels is None else self.levels
 
     @property
     def fps(self) -> float:

@@ -8,10 +8,19 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from miniscope_core.errors import ParameterError
+from miniscope_core.models.cleaning import Cleaning
 
 DEFAULT_DIAMETER_PX: Final = 13.0
 """Width of a cell body in CA1 through a V4 scope (1.66 µm/px)."""
@@ -38,8 +47,8 @@ class EngineParameters(BaseModel):
         alias="cell_diameter_px",
         ge=4,
         le=100,
-        description="Diameter of a cell body as it appears (width at half height), px; 13 unless cell_diameter_um is "
-        "given",
+        description="Diameter of a cell body as it appears (width at half height), px of the movie that is analysed; "
+        "13, divided by the binning of cleaning, unless cell_diameter_um is given",
     )
     cell_diameter_um: float | None = Field(
         default=None,
@@ -52,7 +61,11 @@ class EngineParameters(BaseModel):
         default=None,
         gt=0,
         le=50,
-        description="Width of a pixel in the tissue, µm, for cell_diameter_um; default: as the metadata tells",
+        description="Width of a pixel of the recording in the tissue, µm, for cell_diameter_um; default: as the "
+        "metadata tells",
+    )
+    cleaning: Cleaning | None = Field(
+        default=None, description="What to clean from the movie before anything else; default: nothing"
     )
 
     @model_validator(mode="before")
@@ -62,7 +75,19 @@ class EngineParameters(BaseModel):
         if not isinstance(values, Mapping):
             return values
         given = [values.get(name) for name in ("cell_diameter_px", "cell_diameter_um")]
-        return {**values, "cell_diameter_px": DEFAULT_DIAMETER_PX} if given == [None, None] else values
+        if given != [None, None]:
+            return values
+        cleaning = values.get("cleaning")
+        binning = cleaning.get("binning", 1) if isinstance(cleaning, Mapping) else getattr(cleaning, "binning", 1)
+        # What cannot be a binning is refused where it is validated.
+        factor = binning if isinstance(binning, int) and binning > 1 else 1
+        return {**values, "cell_diameter_px": DEFAULT_DIAMETER_PX / factor}
+
+    @field_validator("cleaning", mode="after")
+    @classmethod
+    def _none_for_nothing(cls, cleaning: Cleaning | None) -> Cleaning | None:
+        """Take a cleaning without a step for none: both are one set of parameters."""
+        return cleaning if cleaning is not None and cleaning.steps else None
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
@@ -73,9 +98,9 @@ class EngineParameters(BaseModel):
 
     def _contradicting_sizes(self) -> Iterator[str]:
         px, um, size = self.given_diameter_px, self.cell_diameter_um, self.pixel_size_um
-        alike = px and um and size and math.isclose(px * size, um, rel_tol=_SAME_DIAMETER)
+        alike = px and um and size and math.isclose(px * size * self.binning, um, rel_tol=_SAME_DIAMETER)
         if px is not None and um is not None and not alike:
-            tail = "" if size is None else f" at {size:g} µm per px"
+            tail = "" if size is None else f" at {size * self.binning:g} µm per px"
             yield (
                 f"cell_diameter_px and cell_diameter_um: got {px:g} px and {um:g} µm{tail}, expected one of them. "
                 "Leave the other out"
@@ -89,6 +114,11 @@ class EngineParameters(BaseModel):
     def _contradictions(self) -> Iterator[str]:
         """Give what an engine's own parameters contradict in each other, each a sentence without its full stop."""
         yield from ()
+
+    @property
+    def binning(self) -> int:
+        """Pixels of the recording along a side of one of the movie that is analysed."""
+        return 1 if self.cleaning is None else self.cleaning.binning
 
     @property
     def cell_diameter_px(self) -> float:

@@ -144,6 +144,7 @@ def sample_recording(recording: Recording, frames: int = SAMPLE_FRAMES) -> Recor
         timestamps_s=np.arange(len(indices)) / recording.fps,
         clock=_sampled_clock(recording.clock, recording.frame_count, len(indices)),
         source=FrameSample(recording, indices),
+        corrupt_frames=tuple(np.flatnonzero(np.isin(indices, recording.corrupt_frames)).tolist()),
         head_orientation=None,
         notes=(),
     )

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from miniscope_core import models as m
+from miniscope_core.cleaning import Cleaned, clean
 from miniscope_core.engines.base import Resources
 from miniscope_core.errors import ConflictError, EngineError, MiniscopeError, NotFoundError, ParameterError, ResultError
 from miniscope_core.io.recording import Recording
@@ -31,6 +33,7 @@ from miniscope_core.models import (
     make,
     param_set_hash,
 )
+from miniscope_core.models.cleaning import Cleaning
 from miniscope_core.models.parameters import CnmfeParameters, Parameters
 from miniscope_core.pipeline.engines import engine_for, validate_parameters
 from miniscope_core.pipeline.loading import Wanted, loaded, refuse_other_movie
@@ -38,7 +41,7 @@ from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.provenance import provenance
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, next_number
 from miniscope_core.progress import Progress, silent
-from miniscope_core.result import RESULT_FILE, ProcessingResult, load_result
+from miniscope_core.result import RESULT_FILE, ProcessingResult, amend_result, load_result
 from miniscope_core.settings import Settings
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.claims import Claim
@@ -244,7 +247,8 @@ class _Job:
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(self.key, self.method, self.params, self.frame_count, self.shape)
+        shape = Cleaning.of(self.params).shape_of(self.shape)
+        return Wanted(self.key, self.method, self.params, self.frame_count, shape)
 
 
 def process_recording(archive: Archive, task: TaskKey, progress: Progress = silent) -> Processed:
@@ -467,7 +471,9 @@ def compute(
         with _explained(recording, working_dir):
             scratch.mkdir(parents=True)
             resources = Resources(scratch, settings.workers, settings.memory_limit)
-            engine.run(recording, parameters, partial, progress, resources).check(str(partial))
+            ready = clean(recording, parameters.cleaning, settings.workers, progress)
+            result = engine.run(ready.recording, parameters, partial, progress, resources)
+            _with_cleaning(result, ready).check(str(partial))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -475,6 +481,14 @@ def compute(
         shutil.rmtree(scratch, ignore_errors=True)
     _move_into_place(partial, output_dir)
     return load_result(output_dir)
+
+
+def _with_cleaning(result: ProcessingResult, ready: Cleaned) -> ProcessingResult:
+    """Write what was done to the movie into its result, whichever engine made it."""
+    arrays: dict[str, NDArray[Any]] = {f"cleaning_{name}": image for name, image in ready.images.items()}
+    if len(ready.filled):
+        arrays["filled_frames"] = ready.filled
+    return amend_result(result, arrays, ready.notes) if arrays or ready.notes else result
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Figures are made without pyplot, so drawing in threads and on servers leaves no 
 """
 
 from miniscope_core.plots.agreement import plot_agreement
+from miniscope_core.plots.cleaning import plot_cleaning
 from miniscope_core.plots.figures import png_bytes, save_png
 from miniscope_core.plots.images import plot_average_image, plot_contours, plot_summary_images
 from miniscope_core.plots.overview import plot_overview
@@ -15,6 +16,7 @@ __all__ = [
     "SeedMap",
     "plot_agreement",
     "plot_average_image",
+    "plot_cleaning",
     "plot_contours",
     "plot_mask_activity",
     "plot_overview",

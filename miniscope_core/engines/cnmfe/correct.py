@@ -40,6 +40,10 @@ _SMALL_CELL_PX: Final = 6.0
 """A cell this wide is still well sampled: binning down to it loses nothing and saves its square in work."""
 
 
+_SMALL_SCALE: Final = 255
+"""Largest value of a pixel for which frames are kept in steps of 1/64 count; 16 bit have fine steps themselves."""
+
+
 @dataclass(frozen=True)
 class Corrected:
     """The motion-corrected movie, binned in space, and what was learnt on the way."""
@@ -147,7 +151,7 @@ class _Sweep:
     def __post_init__(self) -> None:
         total, factor = self.recording.frame_count, self.template.bin_factor
         small = (self.recording.shape[0] // factor, self.recording.shape[1] // factor)
-        scale = 64.0 if self.recording.dtype == np.uint8 else 1.0
+        scale = 64.0 if self.recording.full_scale <= _SMALL_SCALE else 1.0
         self.movie = ScratchMovie(self.scratch / "movie.u16", (total, *small), scale, signed=False)
         self.fit = self.movie
         if self.fit_step > 1:
