@@ -337,6 +337,9 @@ def clock_section(row: dict[str, Any]) -> str:
     report = row["clock_report"]
     odd = [*report.get("problems", ()), *report.get("metadata_warnings", ())]
     counts = {"repeated times": report.get("repeated"), "times that go back": report.get("backward")}
+    if report.get("invented"):
+        count = sum(last - first + 1 for first, last in report["invented"])
+        odd.append(f"The times of {count:,} frames are invented, between those that can be trusted")
     odd += [f"The clock has {count} {what}" for what, count in counts.items() if count]
     return f"## Odd about this recording\n\n{bullets(odd)}" if odd else ""
 

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder or file of one recording, or folder of a session with one.")
 ]
-Clock = Literal["strict", "report"]
+Clock = Literal["strict", "report", "interpolate"]
 ClockOption = Annotated[
-    Clock, typer.Option(help="strict: refuse a clock that does not fit the video; report: go on, and record it.")
+    Clock,
+    typer.Option(
+        help="strict: refuse a clock that does not fit the video; report: go on, and record it; interpolate: also "
+        "invent the times that are missing or wrong, and mark them."
+    ),
 ]
 FpsOption = Annotated[
     float | None, typer.Option(min=0.001, help="Frame rate, Hz, for a recording without a frame clock.")
@@ -58,6 +62,7 @@ def inspect(
     context: typer.Context,
     folder: Folder,
     fps: FpsOption = None,
+    clock: ClockOption = "report",
     picture: Annotated[
         Path | None,
         typer.Option(help="Write frames, brightness and clock, or the seeds, or the cleaning, to this PNG."),
@@ -84,7 +89,7 @@ def inspect(
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
     with common(context).progress() as progress:
         recording = open_recording(
-            folder, clock="report", fps=fps, dataset=dataset, files=files, columns=columns, progress=progress
+            folder, clock=clock, fps=fps, dataset=dataset, files=files, columns=columns, progress=progress
         )
     out.print(_facts(recording))
     out.print(_clock(recording))
@@ -182,9 +187,16 @@ def _clock(recording: "Recording") -> Table:
             "dropped frames": f"{clock.dropped:,} (from {clock.dropped_from})",
             "repeated, backward": f"{clock.repeated:,}, {clock.backward:,}",
             "fullest buffer": clock.buffer_peak,
+            "invented times": f"{clock.invented_count:,}: {_told(clock.invented)}" if clock.invented else None,
             "corrupt frames": f"{len(recording.corrupt_frames):,}" if recording.corrupt_frames else None,
         },
     )
+
+
+def _told(runs: tuple[tuple[int, int], ...], most: int = 6) -> str:
+    """Return runs of frames for people."""
+    told = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in runs[:most])
+    return told + (f" and {len(runs) - most} more" if len(runs) > most else "")
 
 
 def _or_dash(value: Any) -> str:

@@ -5,6 +5,7 @@ time still belong together beyond doubt, and says what it left out.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from miniscope_core.errors import ClockError, VideoError
 from miniscope_core.io.recording import ClockReport, VideoFile
 
-ClockPolicy = Literal["strict", "report"]
+ClockPolicy = Literal["strict", "report", "interpolate"]
 
 _COUNTER: Final = 2**16
 """The hardware counts frames in an unsigned 16-bit number."""
@@ -31,6 +32,8 @@ _MAX_FPS: Final = 1000 / _SHORTEST_MS
 _REMEDY: Final = (
     "Copy the recording again; to go on with the frames that have a time pass clock='report' (--clock report)."
 )
+_LEAST_ROOM: Final = 0.5
+"""Part of a usual interval that every invented time must have to itself: with less the clock itself went back."""
 _CATCH_UP: Final = 0.75
 """An interval shorter than this many usual ones makes up for a delay before it."""
 
@@ -198,7 +201,8 @@ def join_clock(
     files
         The video files with their decoded frames.
     policy
-        ``"strict"`` refuses every problem, ``"report"`` lists them and goes on.
+        ``"strict"`` refuses every problem, ``"report"`` lists them and goes on with the frames that have a time,
+        ``"interpolate"`` lists them and invents the times that are missing or cannot be right.
     nominal_fps
         Rate the acquisition program was set to, Hz.
     frames_per_file
@@ -209,7 +213,8 @@ def join_clock(
     Raises
     ------
     ClockError
-        When there is no usable time, or, if strict, when the clock has a problem.
+        When there is no usable time; if strict, when the clock has a problem; if to be interpolated, when it went
+        back for good.
     VideoError
         If strict, when only the video has one.
     """
@@ -235,11 +240,20 @@ def join_clock(
         remarks.append(
             f"the hardware's frame counter began anew {restarts} times, and times count the frames lost there"
         )
+    frame_count = sum(file.frame_count for file in files)
+    frames = rows.frames[index] if rows.frames is not None else None
+    times_ms, invented = rows.times_ms[index], np.zeros(0, np.int64)
+    if policy == "interpolate":
+        numbers = np.arange(len(index)) if frames is None else frames
+        times_ms, invented = _interpolated(folder, rows, index, numbers, frame_count, median)
+        frames = None
+    if len(invented):
+        remarks.append(f"the times of {len(invented)} frames are invented, between those that can be trusted")
     report = ClockReport(
         source=rows.source,
         rows=len(rows.times_ms),
-        frames=sum(file.frame_count for file in files),
-        used=len(index),
+        frames=frame_count,
+        used=len(times_ms),
         rule="; ".join(remarks),
         nominal_fps=nominal_fps,
         measured_fps=1000 / median,
@@ -252,11 +266,75 @@ def join_clock(
         backward=int((intervals_ms < 0).sum()),
         buffer_peak=int(rows.buffer.max()) if rows.buffer is not None else None,
         problems=(*problems, *video_problems),
+        invented=runs(invented.tolist()),
     )
-    frames = rows.frames[index] if rows.frames is not None else None
     if frames is not None and (frames == np.arange(len(frames))).all():
         frames = None
-    return Clock(rows.times_ms[index] / 1000, report, frames)
+    return Clock(times_ms / 1000, report, frames)
+
+
+def runs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Return rising numbers as runs, first and last."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return tuple(found)
+
+
+def _interpolated(
+    folder: Path,
+    rows: ClockRows,
+    index: NDArray[np.intp],
+    numbers: NDArray[np.int64],
+    frame_count: int,
+    median_ms: float,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return a time for every frame, ms, and the frames whose times are invented.
+
+    The most rows that never go back are trusted. A frame without one gets its time on the line between the trusted ones
+    before and after it, at an end at the usual interval. A gap stays a gap.
+    """
+    known = rows.times_ms[index]
+    trusted = _most_in_order(known)
+    at, times = numbers[trusted], known[trusted]
+    room = np.diff(times) / np.diff(at)
+    # Frames that follow each other keep what the clock says, however little that is.
+    narrow = np.flatnonzero((np.diff(at) > 1) & (room < _LEAST_ROOM * median_ms))
+    if narrow.size:
+        first, last = trusted[narrow[0]], trusted[narrow[0] + 1]
+        lines = [f"line {rows.lines[index[one]]}" if rows.lines is not None else f"row {one}" for one in (first, last)]
+        raise ClockError(
+            f"{rows.source} in {folder}: got {at[narrow[0] + 1] - at[narrow[0]] - 1} frames with {room[narrow[0]]:.3g} "
+            f"ms for each between {lines[0]} and {lines[1]}, expected {median_ms:.3g} ms: the clock went back for "
+            "good, and nothing tells by how much. Take clock='report' (--clock report), or pass fps= (--fps)."
+        )
+    frames = np.arange(frame_count)
+    filled = np.interp(frames, at, times)
+    before, after = frames < at[0], frames > at[-1]
+    filled[before] = times[0] - (at[0] - frames[before]) * median_ms
+    filled[after] = times[-1] + (frames[after] - at[-1]) * median_ms
+    return filled, np.setdiff1d(frames, at)
+
+
+def _most_in_order(times: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the places of the longest choice of values that never falls (patience sorting)."""
+    if (np.diff(times) >= 0).all():
+        return np.arange(len(times))
+    tails: list[float] = []
+    places: list[int] = []
+    previous = np.full(len(times), -1)
+    for place, time in enumerate(times.tolist()):
+        length = bisect_right(tails, time)
+        previous[place] = places[length - 1] if length else -1
+        tails[length : length + 1] = [time]
+        places[length : length + 1] = [place]
+    chosen = [places[-1]]
+    while previous[chosen[-1]] >= 0:
+        chosen.append(int(previous[chosen[-1]]))
+    return np.array(chosen[::-1], np.intp)
 
 
 def _intervals(folder: Path, rows: ClockRows) -> NDArray[np.float64]:

@@ -65,7 +65,9 @@ def open_recording(
         A recording's folder or file, or a folder, a session's say, that holds exactly one miniscope recording.
     clock
         ``"strict"`` refuses a clock that disagrees with the decoded frames or goes back; ``"report"`` goes on with
-        the frames that have a time and lists what is wrong in ``Recording.clock.problems``.
+        the frames that have a time and lists what is wrong in ``Recording.clock.problems``; ``"interpolate"`` does so
+        too, keeps every frame, and invents the times that are missing or cannot be right: they are named in
+        ``Recording.invented_times``.
     fps
         Frame rate in Hz to use instead of the clock file, which may then be missing.
     dataset

@@ -23,7 +23,7 @@ class VideoFile(BaseModel):
 
 
 class ClockReport(BaseModel):
-    """What the frame clock says about itself; nothing in the times was repaired."""
+    """What the frame clock says about itself; no time was repaired but those named in ``invented``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +43,14 @@ class ClockReport(BaseModel):
     backward: int = Field(ge=0, description="Intervals below zero")
     buffer_peak: int | None = Field(default=None, description="Fullest acquisition buffer; near 128 it overflowed")
     problems: tuple[str, ...] = Field(default=(), description="What a strict reader refuses, one line each")
+    invented: tuple[tuple[int, int], ...] = Field(
+        default=(), description="Frames whose times were interpolated because it was asked for: runs, first and last"
+    )
+
+    @property
+    def invented_count(self) -> int:
+        """Number of frames whose times were interpolated."""
+        return sum(last - first + 1 for first, last in self.invented)
 
 
 class Note(BaseModel):
@@ -102,7 +110,8 @@ class Recording:
     """Height and width of the video, px; never taken from metadata."""
     dtype: np.dtype[Any]
     timestamps_s: NDArray[np.float64]
-    """Seconds from the start of the recording, one per frame, as recorded (the first may be negative)."""
+    """Seconds from the start of the recording, one per frame, as recorded (the first may be negative); those of
+    :attr:`invented_times` are not."""
     clock: ClockReport
     metadata: RecordingMetadata
     source: FrameSource = field(repr=False)
@@ -128,6 +137,12 @@ class Recording:
     def frame_count(self) -> int:
         """Number of frames that have both picture and time."""
         return len(self.timestamps_s)
+
+    @property
+    def invented_times(self) -> NDArray[np.int64]:
+        """Frames, rising, whose times were interpolated, because ``clock="interpolate"`` asked for it."""
+        runs = [np.arange(first, last + 1) for first, last in self.clock.invented]
+        return np.concatenate([np.zeros(0, np.int64), *runs])
 
     @property
     def full_scale(self) -> int:

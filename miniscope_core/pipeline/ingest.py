@@ -17,6 +17,7 @@ from sqlmodel import col
 from miniscope_core import models as m
 from miniscope_core.errors import ConflictError, MetadataError, RecordingNotFoundError, StoreError
 from miniscope_core.io import find_recording, open_recording
+from miniscope_core.io.clock import runs
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import FileRole, RecordingKey, SessionKey, find, get, make, natural_select
 from miniscope_core.pipeline.files import (
@@ -455,21 +456,10 @@ def _clock_report(ready: Prepared) -> dict[str, Any]:
     report: dict[str, Any] = opened.clock.model_dump(mode="json")
     report["metadata_warnings"] = list(opened.metadata.warnings)
     if opened.corrupt_frames:
-        report["corrupt_frames"] = _runs(opened.corrupt_frames)
+        report["corrupt_frames"] = [list(run) for run in runs(opened.corrupt_frames)]
     if reading := ready.options.reading():
         report[READING] = reading
     return report
-
-
-def _runs(frames: Sequence[int]) -> list[list[int]]:
-    """Return rising numbers as runs, first and last."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    return runs
 
 
 def _add_files(session: Session, info: m.RecordingInfo, ready: Prepared, paths: _Paths) -> None:

@@ -12,6 +12,7 @@ from sqlmodel import col
 from miniscope_core import models as m
 from miniscope_core.errors import ConflictError, RecordingNotFoundError
 from miniscope_core.io import open_recording
+from miniscope_core.io.clock import ClockPolicy
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import RecordingKey, as_key, describe_key, get
 from miniscope_core.pipeline.files import digest_files, find_below_roots, names_below_roots
@@ -30,6 +31,8 @@ class _Originals:
 
     directory: str
     given_fps: float | None
+    clock: ClockPolicy
+    """How it was read: not strictly, since the files are what they were and so is what is odd about them."""
     reading: dict[str, str]
     """Options without which the files cannot be read: dataset, files, columns."""
     sha256: dict[str, str]
@@ -103,7 +106,7 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
     # called a clock that is too short.
     opened = open_recording(
         folder,
-        clock="report",
+        clock=known.clock,
         fps=known.given_fps,
         frame_counts=known.frame_counts,
         workers=workers,
@@ -130,6 +133,7 @@ def _read_originals(session: Session, key: RecordingKey) -> _Originals:
     files = {name_in(Path(directory), Path(row.file_path)): row for row in rows}
     return _Originals(
         directory=directory,
+        clock="interpolate" if info.clock_report.get("invented") else "report",
         given_fps=info.fps if info.clock_report.get("source") == GIVEN else None,
         reading=info.clock_report.get(READING, {}),
         sha256={name: row.sha256 for name, row in files.items()},

@@ -39,9 +39,10 @@ class IngestOptions(_Request):
     session_note: str = Field(default="", description="Remark on the session")
     recording_notes: str = Field(default="", description="Remark on the recording")
     location: Name | None = Field(default=None, description="Anatomical location recorded from, e.g. CA1")
-    clock: Literal["strict", "report"] = Field(
+    clock: Literal["strict", "report", "interpolate"] = Field(
         default="strict",
-        description="strict: refuse a frame clock that does not fit the video; report: go on and record what was odd",
+        description="strict: refuse a frame clock that does not fit the video; report: go on and record what was odd; "
+        "interpolate: also invent the times that are missing or cannot be right, and mark them",
     )
     fps: float | None = Field(
         default=None, gt=0, description="Frame rate, Hz, for a recording without a frame clock (times are then nominal)"

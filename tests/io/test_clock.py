@@ -91,6 +91,86 @@ def test_a_doubtful_video_alone_is_the_videos_error() -> None:
     assert report.problems == ("0.avi is cut short",)
 
 
+# -- inventing -------------------------------------------------------------------------------------------
+def test_frames_after_the_last_row_get_times_at_the_usual_interval_and_are_marked() -> None:
+    clock = join(rows_of([0, 50, 100, 150]), 7, policy="interpolate")
+    np.testing.assert_allclose(clock.timestamps_s, np.arange(7) * 0.05)
+    assert clock.report.invented == ((4, 6),)
+    assert (clock.report.invented_count, clock.report.used, clock.frames) == (3, 7, None)
+    assert "4 rows, 7 frames decode" in clock.report.problems[0]
+    assert "the times of 3 frames are invented" in clock.report.rule
+
+
+@pytest.mark.parametrize("wrong", [-9000, 1e9, 101], ids=["far back", "far ahead", "a little back"])
+def test_a_row_out_of_order_is_not_believed_and_its_neighbours_are(wrong: float) -> None:
+    times = np.arange(20) * 50.0
+    times[10] = wrong
+    clock = join(rows_of(times), 20, policy="interpolate")
+    np.testing.assert_allclose(clock.timestamps_s, np.arange(20) * 0.05)
+    assert clock.report.invented == ((10, 10),)
+    assert clock.report.backward == 1
+    np.testing.assert_array_equal(join(rows_of(times), 20, policy="report").timestamps_s, times / 1000)
+
+
+def test_a_first_row_that_is_garbage_is_put_before_the_second() -> None:
+    clock = join(rows_of([1e9, 50, 100, 150, 200]), 5, policy="interpolate")
+    np.testing.assert_allclose(clock.timestamps_s, np.arange(5) * 0.05)
+    assert clock.report.invented == ((0, 0),)
+
+
+def test_a_gap_stays_a_gap() -> None:
+    times = np.arange(20) * 50.0
+    times[10:] += 5000
+    clock = join(rows_of(times), 22, policy="interpolate")
+    np.testing.assert_array_equal(clock.timestamps_s[:20], times / 1000)
+    assert clock.report.invented == ((20, 21),)
+
+
+def test_frames_between_numbered_rows_are_kept_and_get_times_between_theirs() -> None:
+    rows = rows_of([0, 50, 200, 250], frames=np.array([0, 1, 4, 5]), frame_total=6)
+    assert join(rows, 6, policy="report").frames is not None
+    clock = join(rows, 6, policy="interpolate")
+    np.testing.assert_allclose(clock.timestamps_s, np.arange(6) * 0.05)
+    assert (clock.report.invented, clock.frames) == (((2, 3),), None)
+
+
+def test_a_clock_that_went_back_for_good_is_refused_because_nothing_tells_by_how_much() -> None:
+    times = np.arange(100) * 50.0
+    times[50:] -= 2000
+    with pytest.raises(ClockError, match="the clock went back for good, and nothing tells by how much"):
+        join(rows_of(times), 100, policy="interpolate")
+
+
+def test_repeats_and_bursts_are_kept_as_recorded() -> None:
+    times = [0, 50, 100, 300, 300, 300, 301, 350, 400, 450]
+    clock = join(rows_of(times), 10, policy="interpolate")
+    np.testing.assert_array_equal(clock.timestamps_s, np.array(times) / 1000)
+    assert clock.report.invented == ()
+
+
+@given(
+    bad=st.dictionaries(st.integers(0, 59), st.floats(-1e9, 1e9), max_size=8),
+    rows=st.integers(50, 60),
+)
+def test_invented_times_are_exactly_those_that_differ_and_lie_between_the_others(
+    bad: dict[int, float], rows: int
+) -> None:
+    """Single rows that are wrong, wherever they are: every frame gets a time, and nothing believed is changed."""
+    times = np.arange(60) * 50.0
+    for place, value in bad.items():
+        times[place] = value
+    try:
+        clock = join(rows_of(times[:rows]), 60, policy="interpolate")
+    except ClockError:  # so many are wrong that they could be a clock that went back
+        return
+    assert len(clock.timestamps_s) == 60
+    assert (np.diff(clock.timestamps_s) >= 0).all()
+    invented = {frame for first, last in clock.report.invented for frame in range(first, last + 1)}
+    kept = [frame for frame in range(60) if frame not in invented]
+    np.testing.assert_array_equal(clock.timestamps_s[kept], times[kept] / 1000)
+    assert set(range(rows, 60)) <= invented
+
+
 # -- dropped frames -------------------------------------------------------------------------------------
 def dropped(times_ms: object, hardware: object = None) -> int:
     numbers = None if hardware is None else np.asarray(hardware, np.int64)

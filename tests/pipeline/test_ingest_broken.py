@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from miniscope_core import models as m
 from miniscope_core.errors import (
     ClockError,
     ConflictError,
@@ -22,7 +23,9 @@ from miniscope_core.errors import (
 )
 from miniscope_core.pipeline import ingest
 from miniscope_core.pipeline.ingest import ingest_recording
+from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.requests import IngestOptions
+from miniscope_core.progress import silent
 from miniscope_core.storage import database
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.faults import is_transient
@@ -272,3 +275,20 @@ def test_connection_that_breaks_while_rows_are_written_leaves_nothing(
         error = _refused(archive, device, DatabaseError, "terminat|closed")
     assert is_transient(error)
     assert ingest_recording(archive, device).changed
+
+
+def test_invented_times_are_recorded_and_invented_again_when_the_files_are_read_for_processing(
+    lite: Archive, device: Path
+) -> None:
+    times = [50.0 * frame for frame in range(FRAMES - 2)]
+    times[5] = 1e7
+    write_v4_clock(device, times)
+    with pytest.raises(ClockError):
+        ingest_recording(lite, device)
+    key = ingest_recording(lite, device, IngestOptions(clock="interpolate")).key
+    (row,) = rows(lite, m.RecordingInfo)
+    assert row["nframes"] == FRAMES
+    assert row["clock_report"]["invented"] == [[5, 5], [FRAMES - 2, FRAMES - 1]]
+    again = open_ingested(lite, key, silent)
+    assert again.invented_times.tolist() == [5, FRAMES - 2, FRAMES - 1]
+    assert again.timestamps_s.tolist() == pytest.approx([0.05 * frame for frame in range(FRAMES)])
