@@ -71,14 +71,20 @@ def report_recording(key: str) -> None:
         recording = as_key(key, RecordingKey)
         row = workspace.fetch1("Recording", recording) | workspace.fetch1("RecordingInfo", recording)
         files = workspace.files(recording)
+        joined = workspace.parts(recording)
+        # Of a joined one the pages of its parts have the pictures and the files.
+        shown = (
+            [picture("Frames, brightness and frame clock", png_bytes(_frames_figure(row, files)))]
+            if joined.empty
+            else [_parts_table(joined)]
+        )
         parts = [
             f"# Recording {escaped(key)}",
-            picture("Frames, brightness and frame clock", png_bytes(_frames_figure(row, files))),
+            *shown,
             clock_section(row),
             "## Facts",
             _recording_facts(row),
-            "## Files",
-            _files_table(files, row["recording_directory"]),
+            *(["## Files", _files_table(files, row["recording_directory"])] if joined.empty else []),
         ]
     _show("recording", key, parts)
 
@@ -358,13 +364,19 @@ def _files_table(files: pd.DataFrame, folder: str) -> str:
     return table(("File", "Role", "Frames", "Bytes"), rows) + (f"\n\nand {more} more files" if more else "")
 
 
+def _parts_table(joined: pd.DataFrame) -> str:
+    columns = ("joined_recording", "start_frame", "nframes", "start_s")
+    rows = zip(*(joined[name].tolist() for name in columns), strict=True)
+    return table(("Recording of the session", "First frame", "Frames", "Began at, s"), rows)
+
+
 def _frames_figure(row: dict[str, Any], files: pd.DataFrame) -> Figure:
     """Draw a few frames, decoded from the files, with the brightness over time and the clock."""
     settings = Settings()
     videos = files[files["role"] == "video"]
     recording = open_recording(
         find_below_roots(row["recording_directory"], settings.raw_roots),
-        clock="report",
+        clock="interpolate" if row["clock_report"].get("invented") else "report",
         fps=row["fps"] if row["clock_report"].get("source") == GIVEN else None,
         frame_counts={
             os.path.relpath(path, row["recording_directory"]): int(count)

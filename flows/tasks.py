@@ -19,7 +19,7 @@ from flows.retries import RETRY_TRANSIENT
 from miniscope_core.curation.policies import CurationPolicy, Manual
 from miniscope_core.models import CurationKey, RecordingKey, ReviewState, TaskKey, as_key
 from miniscope_core.models.parameters import Parameters
-from miniscope_core.pipeline import answers, curate, extract, ingest, process, reviews
+from miniscope_core.pipeline import answers, curate, extract, ingest, join, process, reviews
 from miniscope_core.pipeline.requests import IngestOptions
 from miniscope_core.storage.archive import Archive
 
@@ -47,7 +47,7 @@ def open_archive() -> Iterator[Archive]:
 def ingest_task(recording_dir: Path, options: IngestOptions) -> ingest.Ingested:
     """Ingest a folder: see :func:`miniscope_core.pipeline.ingest.ingest_recording`."""
     with open_archive() as archive:
-        return ingest.ingest_recording(archive, recording_dir, options, RunProgress())
+        return join.ingest_folder(archive, recording_dir, options, RunProgress())
 
 
 @task(name="plan", task_run_name="plan {recording}", timeout_seconds=_ROWS_LIMIT, **RETRY_TRANSIENT)

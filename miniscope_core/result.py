@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +79,7 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "outlier_frames": ArraySpec(("outlier",), "int64", "1", "frames whose shift was replaced"),
     "timestamps_s": ArraySpec(("frame",), "float64", "s", "frame clock, from the start of the recording"),
     "head_orientation": ArraySpec(("sample", "channel"), "float64", "s, 1", "time, then the quaternion w, x, y, z"),
+    "part_starts": ArraySpec(("part",), "int64", "1", "first frame of each recording that was joined"),
     "filled_frames": ArraySpec(("filled",), "int64", "1", "broken frames, filled from their neighbours: no data"),
     "cleaning_frame_before": ArraySpec(("y", "x"), "float32", "a.u.", "one frame before the movie was cleaned"),
     "cleaning_frame_after": ArraySpec(("y", "x"), "float32", "a.u.", "the same frame after"),
@@ -452,6 +454,16 @@ class ProcessingResult:
     def peak_memory_bytes(self) -> int:
         """Highest resident memory of the process tree, bytes."""
         return self.info.peak_memory_bytes
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The frames of each recording, in order, where several were joined; else all of them.
+
+        ``[result.traces[:, part] for part in result.parts]`` gives the traces of each.
+        """
+        starts = self.optional("part_starts")
+        edges = [0, self.frame_count] if starts is None else [*starts.tolist(), self.frame_count]
+        return tuple(slice(begin, end) for begin, end in pairwise(edges))
 
     @cached_property
     def footprints(self) -> "sp.csr_array":

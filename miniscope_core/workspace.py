@@ -332,6 +332,38 @@ class Workspace:
         key = as_key(curation, CurationKey)
         return np.asarray(self.footprints(key, [mask_id]).toarray()).reshape(self.result(key).shape)
 
+    def parts(self, recording: RecordingKey | str) -> pd.DataFrame:
+        """Return the recordings that one was joined from, in order, with where each lies; none of one alone."""
+        return self.table(m.RecordingPart, as_key(recording, RecordingKey))
+
+    def split(self, curation: CurationKey | str, trace: Trace) -> list[Trace]:
+        """Split a trace of a joined recording into those of its parts, each on the clock of its own recording.
+
+        Parameters
+        ----------
+        curation
+            Key of the curation that the trace is from.
+        trace
+            As :meth:`fluorescence`, :meth:`denoised` or :meth:`activity` returned it.
+
+        Returns
+        -------
+        list of Trace
+            One a part, in order; the trace itself where nothing was joined.
+        """
+        parts = self.parts(as_key(curation, CurationKey).task.recording)
+        if parts.empty:
+            return [trace]
+        places = zip(*(parts[name].tolist() for name in ("start_frame", "nframes", "start_s")), strict=True)
+        return [
+            Trace(
+                trace.time_s[start : start + count] - start_s,
+                trace.values[start : start + count],
+                trace.unit,
+            )
+            for start, count, start_s in places
+        ]
+
     def fluorescence(self, curation: CurationKey | str, mask_id: int) -> Trace:
         """Read a mask's fluorescence as extracted, before any denoising, against time.
 

@@ -24,6 +24,7 @@ from miniscope_core.cli.recordings import (
     Folder,
     FpsOption,
     IdOption,
+    JoinOption,
     LocationOption,
     NotesOption,
     ProjectOption,
@@ -75,6 +76,7 @@ def run(
     assignments: Set = None,
     clean: Clean = None,
     paramset: Paramset = None,
+    join: JoinOption = False,
 ) -> None:
     """Do it all, as one Prefect flow: ingest, process, curate and extract. What is done already is kept."""
     shared = common(context)
@@ -93,6 +95,7 @@ def run(
         dataset=dataset,
         files=files,
         columns=columns,
+        join=join,
     )
     shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
     started = datetime.now(UTC)
@@ -106,7 +109,7 @@ def run_flow(
     shared: Common, folder: Path, options: IngestOptions, parameters: "Parameters | None", paramset: int | None
 ) -> str:
     """Run the whole pipeline as a flow and return the curation's key."""
-    _refuse_early(shared, folder, options.files, paramset)
+    _refuse_early(shared, folder, options, paramset)
     with ends_on_interrupt(), flow_output(shared):
         from flows import run_pipeline
         from flows.forms import DEFAULT_PARAMETERS
@@ -117,13 +120,16 @@ def run_flow(
     return str(key)
 
 
-def _refuse_early(shared: Common, folder: Path, files: str | None, paramset: int | None) -> None:
+def _refuse_early(shared: Common, folder: Path, options: IngestOptions, paramset: int | None) -> None:
     """Refuse what would fail anyway before Prefect starts, and before it tries again what is away."""
-    from miniscope_core.io import find_recording
+    from miniscope_core.io import find_recording, find_recordings
     from miniscope_core.pipeline.process import choose_parameter_set
     from miniscope_core.storage.archive import Archive
 
-    find_recording(folder, files=files)
+    if options.join:
+        find_recordings(folder)
+    else:
+        find_recording(folder, files=options.files)
     with Archive.open(shared.settings) as archive:
         archive.store.check()
         if paramset is not None:
@@ -167,9 +173,10 @@ def process(
     dataset: DatasetOption = None,
     files: FilesOption = None,
     columns: ColumnsOption = None,
+    join: JoinOption = False,
 ) -> None:
     """Run one engine alone, without database and Prefect; ``load_result(OUT)`` reads what it leaves."""
-    from miniscope_core.io import open_recording
+    from miniscope_core.io import open_joined, open_recording
     from miniscope_core.pipeline.process import compute, refuse_occupied
 
     shared = common(context)
@@ -177,7 +184,7 @@ def process(
     settings = shared.settings
     refuse_occupied(output)
     with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:
-        recording = open_recording(
+        recording = (open_joined if join else open_recording)(
             folder,
             clock=clock,
             fps=fps,

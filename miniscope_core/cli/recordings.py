@@ -51,6 +51,9 @@ TimeOption = Annotated[
 IdOption = Annotated[int | None, typer.Option(min=0, help="Number of the recording in its session; default: the next.")]
 LocationOption = Annotated[str | None, typer.Option(help="Anatomical location, e.g. CA1.")]
 ProjectOption = Annotated[str | None, typer.Option(help="Project the session belongs to.")]
+JoinOption = Annotated[
+    bool, typer.Option("--join", help="DIR holds several recordings: take them as one movie with their true times.")
+]
 NotesOption = Annotated[str, typer.Option(help="Remark on the recording.")]
 
 
@@ -75,10 +78,11 @@ def inspect(
     dataset: DatasetOption = None,
     files: FilesOption = None,
     columns: ColumnsOption = None,
+    join: JoinOption = False,
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
-    from miniscope_core.io import open_recording
+    from miniscope_core.io import open_joined, open_recording
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.plots import save_png
 
@@ -88,7 +92,7 @@ def inspect(
     if assignments:
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
     with common(context).progress() as progress:
-        recording = open_recording(
+        recording = (open_joined if join else open_recording)(
             folder, clock=clock, fps=fps, dataset=dataset, files=files, columns=columns, progress=progress
         )
     out.print(_facts(recording))
@@ -167,6 +171,11 @@ def _facts(recording: "Recording") -> Table:
             "gain, LED": f"{_or_dash(meta.gain)}, {_or_dash(meta.led_power)}",
             "video files": ", ".join(f"{file.path.name} ({file.frame_count})" for file in recording.files[:8])
             + (f" … {len(recording.files)} files" if len(recording.files) > 8 else ""),
+            "joined": ", ".join(
+                f"{part.directory.name} from frame {part.start_frame:,}, {part.start_s:,.1f} s"
+                for part in recording.parts
+            )
+            or None,
             "notes": f"{len(recording.notes)}" if recording.notes else None,
             "head orientation": f"{len(recording.head_orientation):,} samples"
             if recording.head_orientation is not None
@@ -220,10 +229,11 @@ def ingest(
     dataset: DatasetOption = None,
     files: FilesOption = None,
     columns: ColumnsOption = None,
+    join: JoinOption = False,
 ) -> None:
     """Record a folder's subject, session, recording, files and clock in the database; again changes nothing."""
-    from miniscope_core.pipeline.ingest import ingest_recording
     from miniscope_core.pipeline.ingest_csv import ingest_sessions, ingest_subjects
+    from miniscope_core.pipeline.join import ingest_folder
     from miniscope_core.storage.archive import Archive
 
     if (folder is None) == (subjects is None and sessions is None):
@@ -243,8 +253,9 @@ def ingest(
                 dataset=dataset,
                 files=files,
                 columns=columns,
+                join=join,
             )
-            messages = [ingest_recording(archive, folder, options, progress).message]
+            messages = [ingest_folder(archive, folder, options, progress).message]
         else:
             rows = [*(ingest_subjects(archive, subjects) if subjects else [])]
             rows += ingest_sessions(archive, sessions, progress) if sessions else []
@@ -262,6 +273,8 @@ def ingest_options(
     notes: str,
     clock: Clock,
     fps: float | None,
+    *,
+    join: bool = False,
     **reading: str | None,
 ) -> IngestOptions:
     """Make the options of ingestion from those of a command; ``reading`` are those that only some formats take."""
@@ -274,5 +287,6 @@ def ingest_options(
         recording_notes=notes,
         clock=clock,
         fps=fps,
+        join=join,
         **reading,
     )

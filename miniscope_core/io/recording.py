@@ -86,6 +86,17 @@ class RecordingMetadata(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict, description="Every metadata file, by its name, as read")
 
 
+class JoinedPart(BaseModel):
+    """One recording within a movie that several were joined to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    directory: Path
+    start_frame: int = Field(ge=0, description="Its first frame in the joined movie")
+    frame_count: int = Field(ge=1)
+    start_s: float = Field(ge=0, description="Time on the joined clock at which its own clock is zero")
+
+
 class FrameSource(Protocol):
     """Decodes frames; a reader supplies it, :class:`Recording` checks and slices."""
 
@@ -124,6 +135,8 @@ class Recording:
     """The clock, metadata and other files read besides the video."""
     corrupt_frames: tuple[int, ...] = ()
     """Frames that the format itself tells are broken; they are not left out, and no signal is to be taken from them."""
+    parts: tuple[JoinedPart, ...] = ()
+    """The recordings that this one was joined from, in order; none where it is one recording."""
     levels: int | None = None
     """Largest value a pixel of the camera can have, where :attr:`dtype` does not tell."""
 
@@ -143,6 +156,11 @@ class Recording:
         """Frames, rising, whose times were interpolated, because ``clock="interpolate"`` asked for it."""
         runs = [np.arange(first, last + 1) for first, last in self.clock.invented]
         return np.concatenate([np.zeros(0, np.int64), *runs])
+
+    @property
+    def part_starts(self) -> tuple[int, ...]:
+        """First frame of each recording that was joined; ``(0,)`` for one alone."""
+        return tuple(part.start_frame for part in self.parts) or (0,)
 
     @property
     def full_scale(self) -> int:

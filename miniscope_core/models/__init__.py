@@ -102,6 +102,8 @@ from miniscope_core.models.recording import (
     RecordingInfoBase,
     RecordingLocation,
     RecordingLocationBase,
+    RecordingPart,
+    RecordingPartBase,
     RecordingTimestamps,
     RecordingTimestampsBase,
 )
@@ -253,6 +255,8 @@ __all__ = [
     "RecordingKey",
     "RecordingLocation",
     "RecordingLocationBase",
+    "RecordingPart",
+    "RecordingPartBase",
     "RecordingTimestamps",
     "RecordingTimestampsBase",
     "Review",

@@ -213,3 +213,21 @@ class Note(NoteBase, table=True):
 
     id: RowId = primary_key()
     recording_pk: int = foreign_key("recording", "The recording")
+
+
+class RecordingPartBase(Entity):
+    """One recording within a movie that several of its session were joined to."""
+
+    natural_key: ClassVar[tuple[str, ...]] = ("recording_pk", "part_id")
+    part_id: Count = Field(description="Number of the part, in the order in which they began, from 0")
+    start_frame: Count = Field(description="Its first frame in the joined movie")
+    nframes: Count = Field(ge=1, description="Its frames")
+    start_s: Finite = Field(ge=0, description="Time on the joined clock at which its own clock is zero, s")
+
+
+class RecordingPart(RecordingPartBase, table=True):
+    """One recording within a movie that several of its session were joined to."""
+
+    id: RowId = primary_key()
+    recording_pk: int = foreign_key("recording", "The joined recording")
+    joined_recording_pk: int = foreign_key("recording", "The recording that was joined")

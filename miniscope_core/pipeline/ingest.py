@@ -60,6 +60,8 @@ class Prepared:
     digest: str
     session: SessionKey
     options: IngestOptions
+    parts: tuple[RecordingKey, ...] = ()
+    """The recordings that it was joined from, in order."""
 
 
 def ingest_recording(
@@ -176,6 +178,7 @@ def _record_new(archive: Archive, ready: Prepared, progress: Progress) -> Ingest
         row = _add_recording(session, ready, paths)
         _add_files(session, _add_info(session, row, ready), ready, paths)
         _add_companions(session, row, opened, publication)
+        _add_parts(session, row, ready)
         key = recording_key(session, row)
     message = f"Ingested {key}: {opened.frame_count} frames at {opened.fps:.4g} Hz from {opened.directory}"
     _log.info(message)
@@ -206,7 +209,7 @@ def _refuse_other_options(session: Session, known: RecordingKey, options: Ingest
     recorded |= info.clock_report.get(READING, {})
     people = natural_select(m.SessionExperimenter, **known.parent.columns)
     recorded["experimenter"] = [row["user"] for row in session.execute(people).mappings()]
-    for name, value in options.model_dump(exclude={"clock"}).items():
+    for name, value in options.model_dump(exclude={"clock", "join"}).items():
         same = value in recorded[name] if name == "experimenter" else value == recorded.get(name)
         if value not in (None, "") and not same:
             raise ConflictError(
@@ -485,6 +488,21 @@ def _role(path: Path, opened: Recording) -> FileRole:
     if path.name == Path(opened.clock.source).name:
         return FileRole.CLOCK
     return FileRole.METADATA if path.name in {Path(name).name for name in opened.metadata.config} else FileRole.OTHER
+
+
+def _add_parts(session: Session, row: m.Recording, ready: Prepared) -> None:
+    for number, (key, part) in enumerate(zip(ready.parts, ready.opened.parts, strict=True)):
+        session.add(
+            make(
+                m.RecordingPart,
+                recording_pk=row.id,
+                part_id=number,
+                joined_recording_pk=get(session, m.Recording, **key.columns).id,
+                start_frame=part.start_frame,
+                nframes=part.frame_count,
+                start_s=part.start_s,
+            )
+        )
 
 
 def _add_companions(session: Session, row: m.Recording, opened: Recording, publication: m.Publication) -> None:

@@ -13,6 +13,7 @@ from miniscope_core import models as m
 from miniscope_core.errors import ConflictError, RecordingNotFoundError
 from miniscope_core.io import open_recording
 from miniscope_core.io.clock import ClockPolicy
+from miniscope_core.io.joined import join_recordings
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import RecordingKey, as_key, describe_key, get
 from miniscope_core.pipeline.files import digest_files, find_below_roots, names_below_roots
@@ -91,7 +92,10 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
         When a file is missing, new or has other content; it names them.
     """
     with archive.database.session() as session:
-        known = _read_originals(session, key)
+        parts = _read_parts(session, key)
+        known = None if parts else _read_originals(session, key)
+    if known is None:
+        return join_recordings([open_ingested(archive, part, progress) for part in parts])
     folder = find_below_roots(known.directory, archive.settings.raw_roots)
     workers = archive.settings.workers
     # Not through the file system: a folder that is a link has its session where the link lies.
@@ -119,6 +123,16 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
     if new:
         raise _not_the_same(key, folder, [f"{name} is new" for name in new])
     return opened
+
+
+def _read_parts(session: Session, key: RecordingKey) -> list[RecordingKey]:
+    """Return the recordings that one was joined from, in order; none for one that is a recording itself."""
+    row = get(session, m.Recording, **key.columns)
+    parts = select(m.RecordingPart).filter_by(recording_pk=row.id).order_by(col(m.RecordingPart.part_id))
+    return [
+        recording_key(session, session.get_one(m.Recording, part.joined_recording_pk))
+        for part in session.scalars(parts)
+    ]
 
 
 def name_in(folder: Path, path: Path) -> str:

@@ -147,6 +147,7 @@ def sample_recording(recording: Recording, frames: int = SAMPLE_FRAMES) -> Recor
         corrupt_frames=tuple(np.flatnonzero(np.isin(indices, recording.corrupt_frames)).tolist()),
         head_orientation=None,
         notes=(),
+        parts=(),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -473,7 +474,7 @@ def compute(
             resources = Resources(scratch, settings.workers, settings.memory_limit)
             ready = clean(recording, parameters.cleaning, settings.workers, progress)
             result = engine.run(ready.recording, parameters, partial, progress, resources)
-            _with_cleaning(result, ready).check(str(partial))
+            _with_preparation(result, recording, ready).check(str(partial))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -483,11 +484,13 @@ def compute(
     return load_result(output_dir)
 
 
-def _with_cleaning(result: ProcessingResult, ready: Cleaned) -> ProcessingResult:
-    """Write what was done to the movie into its result, whichever engine made it."""
+def _with_preparation(result: ProcessingResult, recording: Recording, ready: Cleaned) -> ProcessingResult:
+    """Write what the movie was made of, and what was done to it, into its result, whichever engine made it."""
     arrays: dict[str, NDArray[Any]] = {f"cleaning_{name}": image for name, image in ready.images.items()}
     if len(ready.filled):
         arrays["filled_frames"] = ready.filled
+    if recording.parts:
+        arrays["part_starts"] = np.array(recording.part_starts)
     return amend_result(result, arrays, ready.notes) if arrays or ready.notes else result
 
 

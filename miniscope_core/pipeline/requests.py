@@ -47,7 +47,11 @@ class IngestOptions(_Request):
     fps: float | None = Field(
         default=None, gt=0, description="Frame rate, Hz, for a recording without a frame clock (times are then nominal)"
     )
-
+    join: bool = Field(
+        default=False,
+        description="The folder holds several recordings of one session: ingest them all, and process them as one "
+        "movie with their true times",
+    )
     dataset: Name | None = Field(
         default=None, description="Name of the movie in an HDF5 or NWB file that holds several"
     )

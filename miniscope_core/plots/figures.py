@@ -4,6 +4,7 @@ import io
 import os
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,9 @@ TITLE: Final = 9.5
 """Size of titles, points."""
 MAX_TRUE_COLOUR_BYTES: Final = 400_000
 """Larger PNG files get a palette of 256 colours."""
+_PAUSE_S: Final = 5.0
+_PAUSE_STEPS: Final = 20.0
+"""A step in time longer than both this many usual ones and ``_PAUSE_S`` is a pause: between joined recordings, say."""
 MAX_COLUMNS: Final = 1500
 """Courses longer than this many points are drawn as minimum and maximum per column."""
 
@@ -154,16 +158,32 @@ def decimated(
     Returns
     -------
     times_s, values
-        Two points per column, or the course itself when it is no longer than that.
+        Two points per column, or the course itself when it is no longer than that. Where time pauses, a NaN keeps
+        the line from being drawn through what nobody recorded.
     """
     times, course = np.asarray(times_s, np.float64), np.asarray(values, np.float64)
+    steps = np.diff(times)
+    pauses = np.flatnonzero(steps > max(_PAUSE_S, _PAUSE_STEPS * float(np.median(steps)))) if len(steps) else steps
+    edges = [0, *(int(pause) + 1 for pause in pauses), len(course)]
+    share = columns / max(1, len(course))
+    pieces = [
+        _thinned(times[begin:end], course[begin:end], max(1, round((end - begin) * share)))
+        for begin, end in pairwise(edges)
+    ]
+    for piece in pieces[1:]:
+        piece[:] = [np.insert(piece[0], 0, piece[0][0]), np.insert(piece[1], 0, np.nan)]
+    return np.concatenate([piece[0] for piece in pieces]), np.concatenate([piece[1] for piece in pieces])
+
+
+def _thinned(times: NDArray[np.float64], course: NDArray[np.float64], columns: int) -> list[NDArray[np.float64]]:
+    """Thin a course without a pause."""
     if len(course) <= 2 * columns:
-        return times, course
+        return [times, course]
     edges = np.linspace(0, len(course), columns + 1).astype(int)[:-1]
-    points = np.stack([np.minimum.reduceat(course, edges), np.maximum.reduceat(course, edges)], axis=1)
+    points = np.stack([np.fmin.reduceat(course, edges), np.fmax.reduceat(course, edges)], axis=1)
     # Each column's two points keep apart in time, or the line between columns would lean.
     ends = np.append(edges[1:], len(course)) - 1
-    return np.stack([times[edges], times[ends]], axis=1).ravel(), points.ravel()
+    return [np.stack([times[edges], times[ends]], axis=1).ravel(), points.ravel()]
 
 
 def limits(image: NDArray[Any], low: float = 0.5, high: float = 99.7) -> tuple[float, float]:

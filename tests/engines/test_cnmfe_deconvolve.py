@@ -49,3 +49,23 @@ def test_a_trace_that_never_changes_has_no_activity() -> None:
     solved = deconvolve(np.full(300, 7.0, np.float32), FPS, RISE_S, DECAY_S)
     assert not solved.activity.any()
     np.testing.assert_array_equal(solved.trace, 7)
+
+
+def test_joined_recordings_are_deconvolved_each_by_itself() -> None:
+    """No transient outlasts a pause, and a baseline that moved meanwhile is no activity."""
+    rng = np.random.default_rng(3)
+    first, second = (rng.normal(level, 1, 400).astype(np.float32) for level in (20, 45))
+    first[-1] += 60  # an event that the recording ends in
+    joined = deconvolve(np.concatenate([first, second]), FPS, 0.05, 0.4, (0, 400))
+    alone = deconvolve(second, FPS, 0.05, 0.4)
+    np.testing.assert_allclose(joined.activity[400:], alone.activity, atol=1e-3)
+    np.testing.assert_allclose(np.diff(joined.trace[400:]), np.diff(alone.trace), atol=1e-3)
+    glued = deconvolve(np.concatenate([first, second]), FPS, 0.05, 0.4)
+    assert glued.activity.max() > 10 > joined.activity[400:].max()
+
+
+def test_one_recording_is_deconvolved_as_it_always_was() -> None:
+    values = np.random.default_rng(4).normal(30, 2, 300).astype(np.float32)
+    once, named = deconvolve(values, FPS, 0.05, 0.4), deconvolve(values, FPS, 0.05, 0.4, (0,))
+    np.testing.assert_array_equal(once.trace, named.trace)
+    assert (once.baseline, once.noise) == (named.baseline, named.noise)

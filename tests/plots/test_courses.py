@@ -192,3 +192,19 @@ def test_a_hundred_thousand_frames_draw_few_points_and_keep_the_transient() -> N
     x, y = x_of(axes.lines[0]), y_of(axes.lines[0])
     assert len(x) <= 3000
     assert x[np.argmax(y)] == pytest.approx(54_321 / 20, abs=5)
+
+
+@pytest.mark.parametrize("frames", [200, 40_000])
+def test_no_line_is_drawn_through_a_pause(frames: int) -> None:
+    times = np.arange(frames) / 20
+    times[frames // 2 :] += 1800
+    drawn, values = decimated(times, np.ones(frames))
+    (gap,) = np.flatnonzero(np.isnan(values))
+    assert drawn[gap - 1] < 1800 <= drawn[gap]
+    assert (np.diff(drawn) >= 0).all()
+
+
+def test_frames_without_a_value_hide_no_others_of_their_column() -> None:
+    values = np.ones(40_000)
+    values[100] = np.nan
+    assert np.isfinite(decimated(np.arange(40_000) / 20, values)[1]).all()

@@ -76,6 +76,11 @@ def notes_on(parameters: CaimanParameters, recording: Recording) -> tuple[str, .
     notes = []
     if parameters.fr and abs(parameters.fr / recording.fps - 1) > _FR_TOLERANCE:
         notes.append(f"CaImAn was told fr={parameters.fr:g} Hz; the frame clock says {recording.fps:g} Hz.")
+    if recording.parts:
+        notes.append(
+            f"CaImAn takes the {len(recording.parts)} joined recordings for one without a pause: what it says of the "
+            "frames just after one begins may come from before."
+        )
     extra = [
         f"{group}.{name}={value!r}" for group, values in parameters.extra.items() for name, value in values.items()
     ]

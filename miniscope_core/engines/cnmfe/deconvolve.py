@@ -14,7 +14,9 @@ Beck & Teboulle 2009, FISTA, doi:10.1137/080716542.
 Friedrich et al. 2017, OASIS, doi:10.1371/journal.pcbi.1005423.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import calab
@@ -55,10 +57,17 @@ class Deconvolved:
     noise: float
 
 
-def deconvolve(fluorescence: NDArray[np.float32], fps: float, rise_time_s: float, decay_time_s: float) -> Deconvolved:
+def deconvolve(
+    fluorescence: NDArray[np.float32],
+    fps: float,
+    rise_time_s: float,
+    decay_time_s: float,
+    part_starts: Sequence[int] = (0,),
+) -> Deconvolved:
     """Infer one unit's activity and denoise its trace.
 
-    The baseline may drift: bleaching and what is left of the background are slower than any transient.
+    The baseline may drift: bleaching and what is left of the background are slower than any transient. Where several
+    recordings were joined, each is taken by itself: no transient outlasts a pause, and the baseline may have moved.
 
     Parameters
     ----------
@@ -68,6 +77,8 @@ def deconvolve(fluorescence: NDArray[np.float32], fps: float, rise_time_s: float
         Frame rate, Hz.
     rise_time_s, decay_time_s
         Of the indicator.
+    part_starts
+        First frame of each recording, rising from 0.
 
     Returns
     -------
@@ -75,11 +86,28 @@ def deconvolve(fluorescence: NDArray[np.float32], fps: float, rise_time_s: float
         All zeros where the trace does not change.
     """
     values = fluorescence.astype(np.float64)
+    level = float(np.percentile(values, _LOW))
+    edges = [*part_starts, len(values)]
+    parts = [_deconvolve(values[begin:end], level, fps, rise_time_s, decay_time_s) for begin, end in pairwise(edges)]
+    if len(parts) == 1:
+        return parts[0]
+    weights = np.diff(edges)
+    return Deconvolved(
+        trace=np.concatenate([part.trace for part in parts]),
+        activity=np.concatenate([part.activity for part in parts]),
+        baseline=float(np.average([part.baseline for part in parts], weights=weights)),
+        noise=float(np.sqrt(np.average([part.noise**2 for part in parts], weights=weights))),
+    )
+
+
+def _deconvolve(
+    values: NDArray[np.float64], level: float, fps: float, rise_time_s: float, decay_time_s: float
+) -> Deconvolved:
+    """Deconvolve one recording; ``level`` is what the trace has for its baseline, whatever the recording's own."""
     noise = noise_of(values)
-    baseline = float(np.percentile(values, _LOW))
     if noise <= 0 or len(values) < 3:
         flat = np.zeros(len(values), np.float32)
-        return Deconvolved(flat + np.float32(baseline), flat, baseline, noise)
+        return Deconvolved(flat + np.float32(level), flat, level, noise)
     drift = drift_of(values, fps, max(_DRIFT_S, _DRIFT_DECAYS * decay_time_s))
     solved = calab.run_deconvolution_full(
         (values - drift) / noise,
@@ -92,9 +120,9 @@ def deconvolve(fluorescence: NDArray[np.float32], fps: float, rise_time_s: float
     )
     fitted = np.asarray(solved.reconvolution, np.float64)  # its own baseline included
     return Deconvolved(
-        trace=(fitted * noise + baseline).astype(np.float32),
+        trace=(fitted * noise + level).astype(np.float32),
         activity=(np.asarray(solved.activity, np.float64) * noise).astype(np.float32),
-        baseline=baseline + noise * float(np.asarray(solved.baseline)),
+        baseline=level + noise * float(np.asarray(solved.baseline)),
         noise=noise,
     )
 

@@ -138,7 +138,13 @@ class _Job:
 
         def work(unit: int) -> tuple[float, float, float]:
             values = raw.read(unit) * np.float32(scale[unit])
-            solved = deconvolve(values, self.recording.fps, self.parameters.rise_time_s, self.parameters.decay_time_s)
+            solved = deconvolve(
+                values,
+                self.recording.fps,
+                self.parameters.rise_time_s,
+                self.parameters.decay_time_s,
+                self.recording.part_starts,
+            )
             for name, row in zip(_UNIT_ROWS, (values, solved.trace, solved.activity), strict=True):
                 outputs[name].write(unit, 0, row)
             return solved.baseline, solved.noise, peak_snr(solved.trace, solved.baseline, solved.noise)
