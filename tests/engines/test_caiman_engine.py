@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from miniscope_core.engines.base import Resources
-from miniscope_core.engines.caiman.job import make_environment
+from miniscope_core.engines.caiman.job import make_environment, notes_on
 from miniscope_core.engines.caiman.reading import read_caiman
 from miniscope_core.engines.caiman.run import CaimanEngine
 from miniscope_core.errors import EngineError, ParameterError
-from miniscope_core.io.recording import Recording
+from miniscope_core.io.recording import JoinedPart, Recording
 from miniscope_core.models.caiman import CaimanParameters
 from miniscope_core.result import ProcessingResult
 from tests.caiman_files import DATA
@@ -295,3 +295,14 @@ def test_short_recording_is_refused(recording: Recording, tmp_path: Path) -> Non
     short = replace(recording, timestamps_s=recording.timestamps_s[:50])
     with pytest.raises(EngineError, match="got 50 frames, expected at least 100"):
         CaimanEngine().run(short, CaimanParameters(), tmp_path / "out", lambda *_: None, Resources(tmp_path))
+
+
+def test_joined_recordings_are_told_to_be_one_movie_for_caiman() -> None:
+    recording = simulate(shape=(24, 24), frame_count=20, cell_count=1).recording()
+    parts = tuple(
+        JoinedPart(directory=Path(name), start_frame=start, frame_count=10, start_s=start)
+        for name, start in (("a", 0), ("b", 10))
+    )
+    assert notes_on(CaimanParameters(), recording) == ()
+    (note,) = notes_on(CaimanParameters(), replace(recording, parts=parts))
+    assert "the 2 joined recordings for one without a pause" in note

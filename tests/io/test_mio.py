@@ -1,5 +1,6 @@
 """Wire-free recordings of mio: frames by their buffers, broken ones marked."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from miniscope_core.errors import ClockError, VideoError
 from miniscope_core.io import open_recording
+from miniscope_core.io.mio import read_buffers
 from tests.builders import Movie, make_movie
 from tests.contracts.readers import MovieContract
 from tests.formats import buffer_rows, write_mio
@@ -91,3 +93,18 @@ def test_a_table_without_a_frame_and_a_broken_row_are_named(tmp_path: Path) -> N
     path.write_bytes(b"RIFF")
     with pytest.raises((VideoError, ClockError)):
         open_recording(path)
+
+
+def test_a_damaged_frame_number_costs_no_memory_for_the_frames_that_it_passes_over(tmp_path: Path) -> None:
+    """Found by fuzzing: one row that named frame 16 million had as many numbers listed and sorted."""
+    rows = buffer_rows(5)
+    rows[-1]["reconstructed_frame_index"] = 16_000_000
+    path = write_mio(tmp_path / "a.avi", make_movie(5), rows).with_suffix(".csv")
+    tracemalloc.start()
+    try:
+        table = read_buffers(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
+    assert table.rows.problems == ("a.csv has no buffer of 15999995 frames, first of frame 5",)
