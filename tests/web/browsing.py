@@ -52,11 +52,14 @@ class Curator:
     def visit(self, address: str) -> None:
         """Open an address and wait until the list, or the processing, is there."""
         self.page.goto(address)
-        self.ready()
+        if address.partition("#/")[2]:
+            self.ready()
+        else:
+            self.page.locator("#content[data-ready=list]").wait_for()
 
     def ready(self) -> None:
-        """Wait until the page is there."""
-        self.page.locator("#content[data-ready]").wait_for()
+        """Wait until a processing is there: the list that a link is followed from stays for a moment."""
+        self.page.locator("#content[data-ready]:not([data-ready=list])").wait_for()
 
     def open_task(self, address: str, task: TaskKey) -> None:
         """Open a processing."""
