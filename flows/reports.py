@@ -27,7 +27,7 @@ from miniscope_core.figures import cleaning_figure, recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
 from miniscope_core.pipeline.files import find_below_roots
-from miniscope_core.pipeline.originals import GIVEN, READING
+from miniscope_core.pipeline.originals import GIVEN, READING, recorded_clock
 from miniscope_core.pipeline.reviews import ReviewStatus
 from miniscope_core.plots import (
     plot_contours,
@@ -376,7 +376,7 @@ def _frames_figure(row: dict[str, Any], files: pd.DataFrame) -> Figure:
     videos = files[files["role"] == "video"]
     recording = open_recording(
         find_below_roots(row["recording_directory"], settings.raw_roots),
-        clock="interpolate" if row["clock_report"].get("invented") else "report",
+        clock=recorded_clock(row["clock_report"]),
         fps=row["fps"] if row["clock_report"].get("source") == GIVEN else None,
         frame_counts={
             os.path.relpath(path, row["recording_directory"]): int(count)

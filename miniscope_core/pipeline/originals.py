@@ -1,9 +1,10 @@
 """The files of an ingested recording: where they lie now, and whether they are still those that were ingested."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -125,6 +126,11 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
     return opened
 
 
+def recorded_clock(report: Mapping[str, Any]) -> ClockPolicy:
+    """Return the policy by which an ingested recording is read again, so that it has the frames and times it had."""
+    return "interpolate" if report.get("invented") else "report"
+
+
 def _read_parts(session: Session, key: RecordingKey) -> list[RecordingKey]:
     """Return the recordings that one was joined from, in order; none for one that is a recording itself."""
     row = get(session, m.Recording, **key.columns)
@@ -147,7 +153,7 @@ def _read_originals(session: Session, key: RecordingKey) -> _Originals:
     files = {name_in(Path(directory), Path(row.file_path)): row for row in rows}
     return _Originals(
         directory=directory,
-        clock="interpolate" if info.clock_report.get("invented") else "report",
+        clock=recorded_clock(info.clock_report),
         given_fps=info.fps if info.clock_report.get("source") == GIVEN else None,
         reading=info.clock_report.get(READING, {}),
         sha256={name: row.sha256 for name, row in files.items()},
