@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 from prefect.runtime import flow_run
-from pydantic import Field, GetJsonSchemaHandler
+from pydantic import Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -50,10 +50,11 @@ def _drawable(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 RecordingDir: TypeAlias = Annotated[
-    Path,
+    str | Path,
+    WithJsonSchema({"type": "string"}),
     Help(
         "Folder of one recording, or of a session that holds exactly one, as seen by the machine that runs the flow: "
-        "/data/mouse1/2024_05_17/10_23_45"
+        "/data/mouse1/2024_05_17/10_23_45; or its address: s3://lab/mouse1/2024_05_17/10_23_45"
     ),
 ]
 Options: TypeAlias = Annotated[

@@ -14,7 +14,7 @@ def ingest_recording(recording_dir: RecordingDir, options: Options = NO_OPTIONS)
     Parameters
     ----------
     recording_dir
-        Folder of one recording, or of a session that holds exactly one.
+        Folder or address of one recording, or of a session that holds exactly one.
     options
         What the folder does not tell, or tells wrong.
 

@@ -32,7 +32,7 @@ def run_pipeline(
     Parameters
     ----------
     recording_dir
-        Folder of one recording, or of a session that holds exactly one.
+        Folder or address of one recording, or of a session that holds exactly one.
     options
         What the folder does not tell, or tells wrong.
     parameters

@@ -26,7 +26,7 @@ from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.figures import cleaning_figure, recording_figure, seed_map
 from miniscope_core.io import open_recording
 from miniscope_core.models import CurationKey, RecordingKey, TaskKey, as_key
-from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.files import RawFiles
 from miniscope_core.pipeline.originals import GIVEN, READING, recorded_clock
 from miniscope_core.pipeline.reviews import ReviewStatus
 from miniscope_core.plots import (
@@ -373,9 +373,10 @@ def _parts_table(joined: pd.DataFrame) -> str:
 def _frames_figure(row: dict[str, Any], files: pd.DataFrame) -> Figure:
     """Draw a few frames, decoded from the files, with the brightness over time and the clock."""
     settings = Settings()
+    raw = RawFiles.of(settings)
     videos = files[files["role"] == "video"]
     recording = open_recording(
-        find_below_roots(row["recording_directory"], settings.raw_roots),
+        raw.find(row["recording_directory"]),
         clock=recorded_clock(row["clock_report"]),
         fps=row["fps"] if row["clock_report"].get("source") == GIVEN else None,
         frame_counts={
@@ -383,6 +384,7 @@ def _frames_figure(row: dict[str, Any], files: pd.DataFrame) -> Figure:
             for path, count in zip(videos["file_path"], videos["nframes"], strict=True)
         },
         workers=settings.workers,
+        remote=raw.remote,
         **row["clock_report"].get(READING, {}),
     )
     return recording_figure(recording)

@@ -44,7 +44,7 @@ def open_archive() -> Iterator[Archive]:
     timeout_seconds=_INGEST_LIMIT,
     **RETRY_TRANSIENT,
 )
-def ingest_task(recording_dir: Path, options: IngestOptions) -> ingest.Ingested:
+def ingest_task(recording_dir: str | Path, options: IngestOptions) -> ingest.Ingested:
     """Ingest a folder: see :func:`miniscope_core.pipeline.ingest.ingest_recording`."""
     with open_archive() as archive:
         return join.ingest_folder(archive, recording_dir, options, RunProgress())

@@ -2,14 +2,25 @@
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
-GIB = 2**30
+GIB: Final = 2**30
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""Two letters at least: ``C://`` is a disk."""
 
 
 def _from_json(value: Any) -> Any:
@@ -20,11 +31,26 @@ def _from_json(value: Any) -> Any:
         raise ValueError(f"expected JSON ({error.msg} at character {error.pos})") from error
 
 
-def _folders(value: Any) -> Any:
-    """Read a JSON list of folders, or folders joined as in PATH."""
+def _roots(value: Any) -> Any:
+    """Read a JSON list of folders and addresses, or what is joined as in PATH."""
     if not isinstance(value, str):
         return value
-    return _from_json(value) if value.lstrip().startswith("[") else [part for part in value.split(os.pathsep) if part]
+    # The colon of an address joins nothing.
+    joined = re.split(rf"{re.escape(os.pathsep)}(?!//)", value)
+    return _from_json(value) if value.lstrip().startswith("[") else [part for part in joined if part]
+
+
+def is_address(place: str | os.PathLike[str]) -> bool:
+    """Tell an address (``s3://bucket/mouse1``), which fsspec reads, from a folder or file of this machine."""
+    return isinstance(place, str) and _ADDRESS.match(place) is not None
+
+
+def plain_place(place: str | os.PathLike[str]) -> Path | str:
+    """Return an address without a last ``/``, and of anything else the absolute path."""
+    if isinstance(place, str) and is_address(place):
+        return place.rstrip("/")
+    # Not resolved: a link to a device folder keeps its place in the session, and its name.
+    return Path(os.path.abspath(Path(place).expanduser()))
 
 
 class Settings(BaseSettings):
@@ -44,9 +70,22 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Options of the fsspec file system of the store, as JSON, e.g. an endpoint_url for s3fs",
     )
-    raw_roots: Annotated[list[Path], NoDecode, BeforeValidator(_folders)] = Field(
+    raw_roots: Annotated[list[Path | str], NoDecode, BeforeValidator(_roots)] = Field(
         default_factory=list,
-        description="Folders that hold recordings, a JSON list or joined as in PATH; stored paths are relative to them",
+        description="Folders and addresses that hold recordings, a JSON list or joined as in PATH; stored paths are "
+        "relative to them",
+    )
+    raw_options: Annotated[dict[str, dict[str, Any]], NoDecode, BeforeValidator(_from_json)] = Field(
+        default_factory=dict,
+        description="Options of the fsspec file systems of recordings' addresses, as JSON, by protocol, e.g. "
+        '{"s3": {"endpoint_url": …}}',
+    )
+    cache_dir: Path = Field(
+        default=Path(), description="Copies of recordings that are read from an address; default below MINISCOPE_HOME"
+    )
+    cache_limit: PositiveInt = Field(default=50 * GIB, description="Bytes that those copies may take together")
+    cache_hours: NonNegativeFloat = Field(
+        default=24.0, description="Hours for which they stay after their last use, so that the next step finds them"
     )
     scratch_dir: Path = Field(default=Path(), description="Working files of engines; default below MINISCOPE_HOME")
     page_url: str = Field(
@@ -78,7 +117,8 @@ class Settings(BaseSettings):
             "database_url": self.database_url or _sqlite_url(home / "miniscope.db"),
             "store_url": self.store_url or str(home / "store"),
             "scratch_dir": self.scratch_dir.expanduser() if self.scratch_dir != Path() else home / "scratch",
-            "raw_roots": [root.expanduser().absolute() for root in self.raw_roots],
+            "cache_dir": self.cache_dir.expanduser().absolute() if self.cache_dir != Path() else home / "cache",
+            "raw_roots": [plain_place(root) for root in self.raw_roots],
         }
         for name, value in fill.items():
             object.__setattr__(self, name, value)  # frozen for everyone else

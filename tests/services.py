@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -21,6 +22,16 @@ class S3Service:
         """Options for s3fs to reach it."""
         return {"endpoint_url": self.endpoint_url, "key": "testing", "secret": "testing"}
 
+    def client(self) -> Any:
+        """Return a client of the service's own kind, to put things there by another's code than ours."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            region_name="us-east-1",
+        )
+
 
 @contextlib.contextmanager
 def s3_service(bucket: str = "miniscope") -> Iterator[S3Service]:
@@ -30,15 +41,19 @@ def s3_service(bucket: str = "miniscope") -> Iterator[S3Service]:
     try:
         host, port = server.get_host_and_port()
         service = S3Service(f"http://{host}:{port}", bucket)
-        client = boto3.client(
-            "s3",
-            endpoint_url=service.endpoint_url,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-            region_name="us-east-1",
-        )
+        client = service.client()
         client.create_bucket(Bucket=bucket)
         client.close()
         yield service
     finally:
         server.stop()
+
+
+def upload(service: S3Service, folder: Path, prefix: str) -> str:
+    """Copy a folder's files into the bucket below a prefix; returns the address."""
+    client = service.client()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            client.upload_file(str(path), service.bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
+    client.close()
+    return f"s3://{service.bucket}/{prefix}"

@@ -17,7 +17,8 @@ ALLOWED = {
     "progress": frozenset[str](),
     "models": GROUND,
     "result": GROUND | {"models"},
-    "io": GROUND | {"models", "result"},
+    "remote": GROUND | {"models"},
+    "io": GROUND | {"models", "result", "remote"},
     "cleaning": BASE | {"io"},
     # Rooms beside the ladder, each with less to know than the step it stands on.
     "quality": GROUND | {"result"},
@@ -25,14 +26,14 @@ ALLOWED = {
     "plots": frozenset({"errors"}),
     "engines": SCIENCE - {"curation"},
     "storage": BASE,
-    "pipeline": SCIENCE | {"cleaning", "engines", "storage"},
+    "pipeline": SCIENCE | {"cleaning", "engines", "storage", "remote"},
     "workspace": SCIENCE | {"storage", "pipeline"},
     "figures": SCIENCE | {"cleaning", "plots", "workspace"},
     "web": SCIENCE | {"storage", "pipeline", "plots", "workspace"},
     "demo": SCIENCE | {"plots", "workspace", "figures"},
     "flows": SCIENCE | {"storage", "pipeline", "plots", "workspace", "figures"},
     "cli": SCIENCE
-    | {"cleaning", "engines", "storage", "pipeline", "plots", "workspace", "figures", "demo", "flows", "web"},
+    | {"remote", "cleaning", "engines", "storage", "pipeline", "plots", "workspace", "figures", "demo", "flows", "web"},
 }
 """What each package or module may import of ours."""
 PUBLIC_NAMES = frozenset({"engines", "io", "models", "result", "workspace"})

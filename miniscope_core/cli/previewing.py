@@ -10,7 +10,7 @@ from miniscope_core.cli.app import Common, app, common
 from miniscope_core.cli.console import out, pairs_table
 from miniscope_core.cli.interrupts import SCRATCH_GRACE_S, ends_on_interrupt
 from miniscope_core.cli.parameters import Clean, Method, Set, parameters_from
-from miniscope_core.cli.recordings import ColumnsOption, DatasetOption, FilesOption, Folder, FpsOption
+from miniscope_core.cli.recordings import ColumnsOption, DatasetOption, FilesOption, Folder, FpsOption, place_name
 
 if TYPE_CHECKING:
     from miniscope_core.models.parameters import Parameters
@@ -46,14 +46,14 @@ def preview(
     for note in seen.result.info.notes:
         out.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
     if picture is not None:
-        title = f"{folder.absolute().name}: {sampled(seen)}"
+        title = f"{place_name(folder)}: {sampled(seen)}"
         figure = result_figure(seen.result, joins_s=seen.joins_s, title=title)
         out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
 
 
 def look(
     shared: Common,
-    folder: Path,
+    folder: str,
     parameters: "Parameters",
     frames: int | None = None,
     fps: float | None = None,

@@ -34,6 +34,7 @@ from miniscope_core.cli.recordings import (
 )
 from miniscope_core.errors import ParameterError
 from miniscope_core.pipeline.requests import IngestOptions
+from miniscope_core.settings import plain_place
 
 if TYPE_CHECKING:
     from miniscope_core.models.parameters import Parameters
@@ -106,7 +107,7 @@ def run(
 
 
 def run_flow(
-    shared: Common, folder: Path, options: IngestOptions, parameters: "Parameters | None", paramset: int | None
+    shared: Common, folder: str, options: IngestOptions, parameters: "Parameters | None", paramset: int | None
 ) -> str:
     """Run the whole pipeline as a flow and return the curation's key."""
     _refuse_early(shared, folder, options, paramset)
@@ -116,20 +117,23 @@ def run_flow(
         from flows.health import describe_server
 
         describe_server()  # one line now instead of Prefect's hundred later
-        key = run_pipeline(folder.expanduser().absolute(), options, parameters or DEFAULT_PARAMETERS, paramset)
+        key = run_pipeline(plain_place(folder), options, parameters or DEFAULT_PARAMETERS, paramset)
     return str(key)
 
 
-def _refuse_early(shared: Common, folder: Path, options: IngestOptions, paramset: int | None) -> None:
+def _refuse_early(shared: Common, folder: str, options: IngestOptions, paramset: int | None) -> None:
     """Refuse what would fail anyway before Prefect starts, and before it tries again what is away."""
     from miniscope_core.io import find_recording, find_recordings
     from miniscope_core.pipeline.process import choose_parameter_set
+    from miniscope_core.remote import RemoteFiles
     from miniscope_core.storage.archive import Archive
 
-    if options.join:
-        find_recordings(folder)
-    else:
-        find_recording(folder, files=options.files)
+    remote = RemoteFiles.of(shared.settings)
+    with shared.progress() as progress, remote.held(folder, progress) as place:
+        if options.join:
+            find_recordings(place)
+        else:
+            find_recording(place, files=options.files)
     with Archive.open(shared.settings) as archive:
         archive.store.check()
         if paramset is not None:
@@ -220,7 +224,7 @@ def demo(
     use_home(folder)
     session = copy_demo(folder / "data")
     shared.say(f"Demo recording: {escape(str(session))}")
-    key = run_flow(shared, session, IngestOptions(location="CA1 (simulated)"), None, None)
+    key = run_flow(shared, str(session), IngestOptions(location="CA1 (simulated)"), None, None)
     with Workspace(shared.settings) as workspace:
         score = score_result(workspace.result(key), load_truth())
         pictures = {

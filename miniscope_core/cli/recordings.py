@@ -1,5 +1,6 @@
 """Commands about recordings: ``inspect`` and ``ingest``."""
 
+import os
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from miniscope_core.cli.console import out, pairs_table
 from miniscope_core.cli.parameters import Clean, Set, parameters_from
 from miniscope_core.errors import ParameterError, ResultError
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
+from miniscope_core.settings import plain_place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from miniscope_core.progress import Progress
 
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder or file of one recording, or folder of a session with one.")
+    str,
+    typer.Argument(
+        metavar="DIR", help="Folder or file of one recording, or folder of a session with one; or an address, s3://…"
+    ),
 ]
 Clock = Literal["strict", "report", "interpolate"]
 ClockOption = Annotated[
@@ -124,7 +129,7 @@ def _clean(shared: Common, recording: "Recording", steps: "Cleaning", progress: 
 
 
 def _inspect_seeds(
-    shared: Common, folder: Path, fps: float | None, picture: Path | None, parameters: "Parameters"
+    shared: Common, folder: str, fps: float | None, picture: Path | None, parameters: "Parameters"
 ) -> None:
     """Show the seeds of a result, or of a sample of a recording, and what became of them."""
     from miniscope_core.cli.previewing import look, sampled
@@ -132,12 +137,12 @@ def _inspect_seeds(
     from miniscope_core.plots import plot_seeds, save_png
     from miniscope_core.result import RESULT_FILE, load_result
 
-    if (folder / RESULT_FILE).is_file():
+    if (Path(folder) / RESULT_FILE).is_file():
         if parameters != parameters_from("cnmfe", None):
             raise ParameterError(
                 f"--set or --clean with the result in {folder}: its parameters are fixed. Name the recording."
             )
-        result, seen = load_result(folder), "the whole recording"
+        result, seen = load_result(Path(folder)), "the whole recording"
     else:
         preview = look(shared, folder, parameters, fps=fps)
         result, seen = preview.result, sampled(preview)
@@ -150,7 +155,7 @@ def _inspect_seeds(
     facts |= {name: f"{result.parameters[name]:g}" for name in ("min_corr", "min_pnr") if name in result.parameters}
     out.print(pairs_table(f"{folder}", facts))
     if picture is not None:
-        figure = plot_seeds(found, title=f"{folder.absolute().name}: {seen}")
+        figure = plot_seeds(found, title=f"{place_name(folder)}: {seen}")
         out.print(f"picture: {save_png(figure, picture)}", highlight=False, soft_wrap=True)
 
 
@@ -160,6 +165,7 @@ def _facts(recording: "Recording") -> Table:
     return pairs_table(
         f"{recording.directory}",
         {
+            "copied from": recording.address,
             "read as": f"{meta.acquisition_software} ({recording.evidence})",
             "subject": meta.animal_name,
             "device": " · ".join(filter(None, (meta.device_name, meta.device_type))),
@@ -208,6 +214,11 @@ def _told(runs: tuple[tuple[int, int], ...], most: int = 6) -> str:
     return told + (f" and {len(runs) - most} more" if len(runs) > most else "")
 
 
+def place_name(place: str) -> str:
+    """Return the last part of a folder or an address, for a title."""
+    return str(plain_place(place)).rpartition(os.sep)[2]
+
+
 def _or_dash(value: Any) -> str:
     return "–" if value is None else f"{value:g}"
 
@@ -215,7 +226,9 @@ def _or_dash(value: Any) -> str:
 @app.command()
 def ingest(
     context: typer.Context,
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Folder of one recording.")] = None,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[DIR]", help="Folder of one recording, or its address.")
+    ] = None,
     subject: SubjectOption = None,
     session_datetime: TimeOption = None,
     recording_id: IdOption = None,

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -29,6 +28,7 @@ def doctor(context: typer.Context) -> None:
         "store": _store,
         "scratch": _scratch,
         "raw roots": _raw_roots,
+        "cache": _cache,
         "prefect": _prefect,
         "caiman": _caiman,
     }
@@ -78,10 +78,24 @@ def _scratch(settings: Settings) -> str:
 
 
 def _raw_roots(settings: Settings) -> str:
-    missing = [str(root) for root in settings.raw_roots if not Path(root).is_dir()]
+    from miniscope_core.remote import RemoteFiles
+
+    remote = RemoteFiles.of(settings)
+    missing = [str(root) for root in settings.raw_roots if not remote.exists(root)]
     if missing:
         raise StoreError(f"Raw roots are not there: {', '.join(missing)}. Correct MINISCOPE_RAW_ROOTS.")
     return ", ".join(map(str, settings.raw_roots)) or "none set: recordings are named by their absolute folders"
+
+
+def _cache(settings: Settings) -> str:
+    from miniscope_core.remote import RemoteFiles
+
+    copies = RemoteFiles.of(settings).cache.copies()
+    nbytes = sum(copy.nbytes for copy in copies.values())
+    return (
+        f"{settings.cache_dir}: {len(copies)} copies of remote files, {nbytes / GIB:.1f} of "
+        f"{settings.cache_limit / GIB:.1f} GiB"
+    )
 
 
 def _prefect(settings: Settings) -> str:

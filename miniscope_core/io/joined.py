@@ -14,6 +14,9 @@ from miniscope_core.errors import ClockError, RecordingFormatError
 from miniscope_core.io.readers import find_recordings, open_recording
 from miniscope_core.io.recording import ClockReport, JoinedPart, Note, Recording, RecordingMetadata
 from miniscope_core.io.stacks import StackSource
+from miniscope_core.progress import silent
+from miniscope_core.remote import RemoteFiles
+from miniscope_core.settings import is_address
 
 _SAME_RATE: Final = 0.02
 """Part by which frame rates may differ: an engine knows one, and a clock measures it better than that."""
@@ -48,7 +51,12 @@ def open_joined(path: str | os.PathLike[str], **how: Any) -> Recording:
     RecordingError
         When one is broken, or they do not belong together.
     """
-    return join_recordings([open_recording(place, **how) for place in find_recordings(path)])
+    if not (isinstance(path, str) and is_address(path)):
+        return join_recordings([open_recording(place, **how) for place in find_recordings(path)])
+    remote = how.get("remote") or RemoteFiles.of()
+    lease = remote.lease(path, how.get("progress", silent))
+    with remote.named():
+        return replace(open_joined(remote.path(path), **how), address=path.rstrip("/"), lease=lease)
 
 
 def join_recordings(recordings: Sequence[Recording]) -> Recording:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -20,6 +21,8 @@ from miniscope_core.io.options import DEFAULTS, ClockColumns, Reader, ReadOption
 from miniscope_core.io.plain_movie import TIFF, VIDEO, MovieSeries, PlainMovie
 from miniscope_core.io.recording import Recording
 from miniscope_core.progress import Progress, silent
+from miniscope_core.remote import RemoteFiles
+from miniscope_core.settings import is_address, plain_place
 
 READERS: Final[tuple[Reader, ...]] = (
     MiniscopeDaqV4(),
@@ -54,15 +57,18 @@ def open_recording(
     progress: Progress = silent,
     workers: int | None = None,
     trust_containers: bool = False,
+    remote: RemoteFiles | None = None,
 ) -> Recording:
-    """Open the recording in a folder or file: frames on demand, frame clock, metadata.
+    """Open the recording in a folder or file, or at an address: frames on demand, frame clock, metadata.
 
     Frames are counted by decoding them once, because containers lie; pass ``frame_counts`` where that was done.
 
     Parameters
     ----------
     path
-        A recording's folder or file, or a folder, a session's say, that holds exactly one miniscope recording.
+        A recording's folder or file, or a folder, a session's say, that holds exactly one miniscope recording. Of an
+        address (``s3://…``) the files are copied to a cache, where they stay at least until the recording is no
+        longer used.
     clock
         ``"strict"`` refuses a clock that disagrees with the decoded frames or goes back; ``"report"`` goes on with
         the frames that have a time and lists what is wrong in ``Recording.clock.problems``; ``"interpolate"`` does so
@@ -86,6 +92,8 @@ def open_recording(
     trust_containers
         Take the frame counts that the containers claim, for a quick look at a long recording: frames that do not
         decode are then missed only where they are read.
+    remote
+        How addresses are read; default: as the environment says (``MINISCOPE_CACHE_DIR``, ``MINISCOPE_RAW_OPTIONS``).
 
     Returns
     -------
@@ -121,7 +129,16 @@ def open_recording(
         files=files,
         columns=ClockColumns.parse(columns) if isinstance(columns, str) else columns,
     )
-    place = find_recording(path, files=files)
+    if isinstance(path, str) and is_address(path):
+        remote = remote or RemoteFiles.of()
+        lease = remote.lease(path, progress)
+        with remote.named():
+            return replace(_open(remote.path(path), options), address=path.rstrip("/"), lease=lease)
+    return _open(path, options)
+
+
+def _open(path: str | os.PathLike[str], options: ReadOptions) -> Recording:
+    place = find_recording(path, files=options.files)
     reader, evidence = _reader_of(place, options) or _refuse(place)
     if meaningless := options.special().keys() - reader.takes:
         raise ParameterError(
@@ -197,8 +214,12 @@ def find_recordings(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def _place(path: str | os.PathLike[str]) -> Path:
-    # Not resolved: a link to a device folder keeps its place in the session, and its name.
-    place = Path(os.path.abspath(Path(path).expanduser()))
+    place = plain_place(path)
+    if isinstance(place, str):
+        raise ParameterError(
+            f"Recordings at {place}: got an address, expected a folder or file. Give it to open_recording, or its "
+            "copies from RemoteFiles.held."
+        )
     _refuse_undecodable(place)
     if not place.exists():
         raise RecordingNotFoundError(f"No folder at {place}. Is the path right, and the disk mounted?")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from miniscope_core.errors import RecordingError
+from miniscope_core.remote import Lease
 
 
 class VideoFile(BaseModel):
@@ -139,6 +140,10 @@ class Recording:
     """The recordings that this one was joined from, in order; none where it is one recording."""
     levels: int | None = None
     """Largest value a pixel of the camera can have, where :attr:`dtype` does not tell."""
+    address: str | None = None
+    """Address that it was asked for by; then :attr:`directory` and :attr:`files` are copies in the cache."""
+    lease: Lease | None = field(default=None, repr=False)
+    """What keeps those copies; they may go when the recording is no longer used."""
 
     @property
     def folder(self) -> Path:

@@ -1,6 +1,7 @@
-"""The hash that names a set of parameters, the same as the DataJoint workflow computes: a lab keeps its hashes."""
+"""Hashes: of parameters that which the DataJoint workflow computes, so that a lab keeps its own; of files SHA-256."""
 
 import hashlib
+import os
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -36,3 +37,9 @@ def param_set_hash(parameters: Mapping[str, Any]) -> uuid.UUID:
         digest.update(name.encode())
         digest.update(str(parameters[name]).encode())
     return uuid.UUID(hex=digest.hexdigest())
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, as lower-case hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Cleaning up: what crashes left in the store and in the scratch folder, and nothing else."""
+"""Cleaning up: what crashes left in the store and in the scratch folder, copies of remote files, and nothing else."""
 
 import logging
 import shutil
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from miniscope_core.errors import StoreError
 from miniscope_core.pipeline.process import claimed_folders
+from miniscope_core.remote import RemoteFiles
+from miniscope_core.remote.cache import Copy
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.publish import unreferenced
 
@@ -23,7 +25,7 @@ class Leftover:
     place: str
     """Address in the store, or folder."""
     written_at: datetime
-    """When something in it was last written, UTC."""
+    """When something in it was last written, or a copy last used, UTC."""
     nbytes: int
 
     def __str__(self) -> str:
@@ -31,7 +33,7 @@ class Leftover:
 
 
 def collect_garbage(archive: Archive, older_than: timedelta = A_DAY, dry_run: bool = False) -> list[Leftover]:
-    """Remove what no row names from the store, and old jobs from the scratch folder.
+    """Remove what no row names from the store, old jobs from the scratch folder, and copies of remote recordings.
 
     A finished result that could not be published is such a job: it is computed again when it is gone.
 
@@ -69,9 +71,26 @@ def collect_garbage(archive: Archive, older_than: timedelta = A_DAY, dry_run: bo
             if not dry_run:
                 _remove(folder)
             found.append(leftover)
+    found += _copies(archive, older_than, dry_run)
     if not dry_run:
         _log.info("Cleaned up %d leftovers, %d bytes", len(found), sum(one.nbytes for one in found))
     return found
+
+
+def _copies(archive: Archive, older_than: timedelta, dry_run: bool) -> list[Leftover]:
+    """Remove copies of remote recordings that nobody reads; one leftover a folder."""
+    cache = RemoteFiles.of(archive.settings).cache
+    old: dict[Path, list[Copy]] = {}
+    for name, copy in cache.sweep(older_than.total_seconds(), dry_run).items():
+        old.setdefault((cache.files_dir / name).parent, []).append(copy)
+    return [
+        Leftover(
+            str(folder),
+            datetime.fromtimestamp(max(copy.used for copy in copies), UTC),
+            sum(copy.nbytes for copy in copies),
+        )
+        for folder, copies in sorted(old.items())
+    ]
 
 
 def _folders(jobs: Path) -> list[Path]:

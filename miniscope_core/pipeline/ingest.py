@@ -4,8 +4,8 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,20 +20,13 @@ from miniscope_core.io import find_recording, open_recording
 from miniscope_core.io.clock import runs
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import FileRole, RecordingKey, SessionKey, find, get, make, natural_select
-from miniscope_core.pipeline.files import (
-    FileDigest,
-    content_digest,
-    digest_files,
-    find_below_roots,
-    name_from,
-    path_below_roots,
-    root_of,
-)
+from miniscope_core.pipeline.files import FileDigest, RawFiles, Where, content_digest, digest_files, name_from
 from miniscope_core.pipeline.originals import GIVEN, READING, find_ingested, open_ingested, recording_key
 from miniscope_core.pipeline.requests import IngestOptions
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, missing_values, next_number, stored_arrays
 from miniscope_core.progress import Progress, silent
 from miniscope_core.result import ArrayWriter
+from miniscope_core.settings import is_address, plain_place
 from miniscope_core.storage.archive import Archive
 from miniscope_core.storage.publish import publishing
 
@@ -56,6 +49,9 @@ class Prepared:
     """A folder that was read and may be recorded; nothing is written yet."""
 
     opened: Recording
+    """Its facts and times; copies of its files may be gone."""
+    place: Where
+    """Where it lies."""
     digests: list[FileDigest]
     digest: str
     session: SessionKey
@@ -65,7 +61,7 @@ class Prepared:
 
 
 def ingest_recording(
-    archive: Archive, folder: Path, options: IngestOptions = _DEFAULTS, progress: Progress = silent
+    archive: Archive, folder: str | os.PathLike[str], options: IngestOptions = _DEFAULTS, progress: Progress = silent
 ) -> Ingested:
     """Read a recording folder and record it in the database, once.
 
@@ -74,7 +70,8 @@ def ingest_recording(
     archive
         Where to record it.
     folder
-        The recording's folder, or a session's that holds exactly one recording.
+        The recording's folder, or a session's that holds exactly one recording; or its address, by which the database
+        names it then.
     options
         What the folder does not tell, or tells wrong.
     progress
@@ -99,7 +96,7 @@ def ingest_recording(
 
 
 def prepare_recording(
-    archive: Archive, folder: Path, options: IngestOptions, progress: Progress
+    archive: Archive, folder: str | os.PathLike[str], options: IngestOptions, progress: Progress
 ) -> Prepared | Ingested:
     """Do everything of :func:`ingest_recording` but write: read, count, digest, and refuse what conflicts.
 
@@ -108,9 +105,15 @@ def prepare_recording(
     Prepared or Ingested
         What :func:`record` takes, or, where the same files were ingested before, what there is.
     """
-    folder = find_recording(folder, files=options.files)
+    raw = RawFiles.of(archive.settings)
+    with raw.remote.held(folder, progress) as place:
+        return _prepare(archive, find_recording(place, files=options.files), options, progress)
+
+
+def _prepare(archive: Archive, folder: Path, options: IngestOptions, progress: Progress) -> Prepared | Ingested:
+    raw = RawFiles.of(archive.settings)
     with archive.database.session() as session:
-        known = find_ingested(session, folder, archive.settings.raw_roots)
+        known = find_ingested(session, folder, raw)
     if known is not None:
         return _unchanged(archive, known, options, progress)
     # Reading takes long: what would fail at its end fails before.
@@ -118,7 +121,7 @@ def prepare_recording(
     archive.store.check()
     workers = archive.settings.workers
     opened = open_recording(
-        folder,
+        raw.remote.where(folder),
         clock=options.clock,
         fps=options.fps,
         dataset=options.dataset,
@@ -126,10 +129,14 @@ def prepare_recording(
         columns=options.columns,
         progress=progress,
         workers=workers,
+        remote=raw.remote,
     )
     start = _session_key(opened, options)
     digests = digest_files([*(file.path for file in opened.files), *opened.side_files], workers, progress)
-    ready = Prepared(opened, digests, content_digest(opened.directory, digests), start, options)
+    digest = content_digest(opened.directory, digests)
+    # No frame is read any more: whoever prepares a hundred recordings need not keep the copies of all.
+    facts = replace(opened, lease=None)
+    ready = Prepared(facts, raw.remote.where(opened.directory), digests, digest, start, options)
     with archive.database.session() as session:
         twin = _find_twin(session, ready)
         if twin is None:
@@ -180,7 +187,7 @@ def _record_new(archive: Archive, ready: Prepared, progress: Progress) -> Ingest
         _add_companions(session, row, opened, publication)
         _add_parts(session, row, ready)
         key = recording_key(session, row)
-    message = f"Ingested {key}: {opened.frame_count} frames at {opened.fps:.4g} Hz from {opened.directory}"
+    message = f"Ingested {key}: {opened.frame_count} frames at {opened.fps:.4g} Hz from {ready.place}"
     _log.info(message)
     return Ingested(key, True, message)
 
@@ -231,28 +238,28 @@ def _find_twin(session: Session, ready: Prepared) -> m.Recording | None:
 def _is_settled(session: Session, archive: Archive, twin: m.Recording, ready: Prepared) -> bool:
     """Tell a recording of this very folder from one whose folder is gone, so that it moved; refuse any other."""
     _refuse_other_options(session, recording_key(session, twin), ready.options)
-    folder, roots = ready.opened.directory, archive.settings.raw_roots
-    place = _place(twin.recording_directory, roots)
-    if place is not None and os.path.samefile(place, folder):
+    folder, name, raw = ready.opened.directory, twin.recording_directory, RawFiles.of(archive.settings)
+    place = _place(name, raw)
+    if place is not None and raw.is_at(place, folder):
         return True
     # A name below a root is for every machine: here its root may only be missing.
-    absolute = Path(twin.recording_directory).is_absolute()
-    gone = not Path(twin.recording_directory).exists() if absolute else place is None and root_of(folder, roots)
+    whole = is_address(name) or Path(name).is_absolute()
+    gone = not raw.remote.exists(plain_place(name)) if whole else place is None and raw.root_of(folder)
     if not gone:
         raise _copy(session, twin, ready)
     return False
 
 
-def _place(name: str, roots: Sequence[Path]) -> Path | None:
+def _place(name: str, raw: RawFiles) -> Where | None:
     try:
-        return find_below_roots(name, roots)
+        return raw.find(name)
     except RecordingNotFoundError:
         return None
 
 
 def _copy(session: Session, twin: m.Recording, ready: Prepared) -> ConflictError:
     return ConflictError(
-        f"The same files as in {ready.opened.directory} are ingested already as {recording_key(session, twin)} "
+        f"The same files as in {ready.place} are ingested already as {recording_key(session, twin)} "
         f"from {twin.recording_directory}. Nothing was added; if the data moved, name the folder that holds them "
         "in MINISCOPE_RAW_ROOTS, and leave no copy where they were."
     )
@@ -273,7 +280,7 @@ def _settle(archive: Archive, ready: Prepared) -> Ingested | None:
         if _is_settled(session, archive, twin, ready):
             return _same_place(key, ready)
         _move(session, archive, twin, ready)
-    message = f"Moved: {key} lies in {ready.opened.directory} now, no more in {old}; its files are the same"
+    message = f"Moved: {key} lies in {ready.place} now, no more in {old}; its files are the same"
     _log.info(message)
     return Ingested(key, True, message)
 
@@ -287,12 +294,12 @@ def _move(session: Session, archive: Archive, twin: m.Recording, ready: Prepared
     twin.recording_directory = paths.name(opened.directory)
     # Another device of the session may have taken its folder along already, or still be where it was.
     whole = session.scalars(select(m.SessionDirectory).filter_by(session_pk=twin.session_pk)).first()
-    if whole is not None and _place(whole.session_dir, archive.settings.raw_roots) is None:
+    if whole is not None and _place(whole.session_dir, RawFiles.of(archive.settings)) is None:
         whole.session_dir = paths.name(paths.top)
 
 
 def _refuse_conflicts(session: Session, ready: Prepared) -> None:
-    directory, options = ready.opened.directory, ready.options
+    directory, options = ready.place, ready.options
     _session_gaps(session, ready)
     if options.recording_id is None:
         return
@@ -353,17 +360,18 @@ def _arrays_folder(archive: Archive, opened: Recording) -> Iterator[Path]:
 
 
 class _Paths:
-    """Names the paths of one recording, all of them from the same root, or all of them absolute."""
+    """Names the paths of one recording, all of them from the same root, or all of them whole."""
 
     def __init__(self, archive: Archive, opened: Recording) -> None:
         folders = [opened.folder, *(path.parent for path in opened.side_files)]
         self.top: Final = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
         """The session's folder: the one that holds everything that was read."""
-        root = root_of(self.top, archive.settings.raw_roots)
-        self._roots = [] if root is None else [root]
+        raw = RawFiles.of(archive.settings)
+        root = raw.root_of(self.top)
+        self._raw = RawFiles(() if root is None else (root,), raw.remote)
 
     def name(self, path: Path) -> str:
-        return path_below_roots(path, self._roots)
+        return self._raw.name(path)
 
 
 def _add_session(session: Session, ready: Prepared, paths: _Paths) -> m.Session:

@@ -27,7 +27,7 @@ from miniscope_core import models as m
 from miniscope_core.errors import ConflictError, MiniscopeError, NotFoundError, ParameterError, TableError
 from miniscope_core.io import find_recordings
 from miniscope_core.models import Entity, get, make, natural_select
-from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.files import RawFiles, Where
 from miniscope_core.pipeline.ingest import Ingested, Prepared, prepare_recording, record
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.pipeline.rows import find_or_add, lock_writers, missing_values
@@ -163,7 +163,7 @@ def ingest_sessions(archive: Archive, path: Path, progress: Progress = silent) -
     archive
         Where to record them.
     path
-        CSV with the columns ``subject``, ``session_dir`` (below a raw root, or absolute) and any of
+        CSV with the columns ``subject``, ``session_dir`` (below a raw root, absolute, or an address) and any of
         ``acquisition_software``, ``session_datetime``, ``recording_id``, ``session_note``, ``experimenter``,
         ``project``, ``location``. Every subject must be recorded.
     progress
@@ -191,7 +191,7 @@ def ingest_sessions(archive: Archive, path: Path, progress: Progress = silent) -
     with archive.database.session() as session:
         for row in rows:
             _refuse_unknown_subject(session, row)
-    places = [_recording_folders(archive, row) for row in rows]
+    places = [_recording_folders(archive, row, progress) for row in rows]
     ready = [
         (row, prepare_recording(archive, folder, asked, progress))
         for row, asked, folders in zip(rows, options, places, strict=True)
@@ -223,9 +223,11 @@ def _refuse_unknown_subject(session: Session, row: _Row) -> None:
         ) from error
 
 
-def _recording_folders(archive: Archive, row: _Row) -> list[Path]:
-    folder = find_below_roots(row.cells["session_dir"], archive.settings.raw_roots)
-    folders = find_recordings(folder) or [folder]
+def _recording_folders(archive: Archive, row: _Row, progress: Progress) -> list[Where]:
+    raw = RawFiles.of(archive.settings)
+    folder = raw.find(row.cells["session_dir"])
+    with raw.remote.held(folder, progress) as place:
+        folders = [raw.remote.where(one) for one in find_recordings(place)] or [folder]
     if len(folders) > 1 and "recording_id" in row.cells:
         raise TableError(
             f"{row.where}: got recording_id {row.cells['recording_id']} for {len(folders)} recordings in {folder}. "
@@ -264,7 +266,7 @@ def _refuse_copies(ready: list[tuple[_Row, Prepared | Ingested]]) -> None:
         for name in names:
             if name in seen:
                 raise ConflictError(
-                    f"{row.where}: {one.opened.directory} holds the same recording as line {seen[name].line}. "
+                    f"{row.where}: {one.place} holds the same recording as line {seen[name].line}. "
                     "Nothing was written: leave one of them out."
                 )
             seen[name] = row

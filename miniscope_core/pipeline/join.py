@@ -1,6 +1,7 @@
 """Recordings of one session as one movie: each ingested for itself, and their joint beside them."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from miniscope_core.errors import ConflictError, RecordingFormatError
 from miniscope_core.io import find_recordings, open_recording
 from miniscope_core.io.joined import join_recordings
 from miniscope_core.models import RecordingKey, get
+from miniscope_core.pipeline.files import RawFiles
 from miniscope_core.pipeline.ingest import Ingested, Prepared, ingest_recording, record
 from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.requests import IngestOptions
@@ -16,7 +18,9 @@ from miniscope_core.progress import Progress, silent
 from miniscope_core.storage.archive import Archive
 
 
-def ingest_folder(archive: Archive, folder: Path, options: IngestOptions, progress: Progress = silent) -> Ingested:
+def ingest_folder(
+    archive: Archive, folder: str | os.PathLike[str], options: IngestOptions, progress: Progress = silent
+) -> Ingested:
     """Ingest a folder as its options say: one recording, or all that it holds and the movie they make together.
 
     Raises as :func:`~miniscope_core.pipeline.ingest.ingest_recording` and :func:`ingest_joined` do.
@@ -24,7 +28,9 @@ def ingest_folder(archive: Archive, folder: Path, options: IngestOptions, progre
     return (ingest_joined if options.join else ingest_recording)(archive, folder, options, progress)
 
 
-def ingest_joined(archive: Archive, folder: Path, options: IngestOptions, progress: Progress = silent) -> Ingested:
+def ingest_joined(
+    archive: Archive, folder: str | os.PathLike[str], options: IngestOptions, progress: Progress = silent
+) -> Ingested:
     """Ingest all recordings of a folder into one session, and the movie that they make together, once.
 
     Parameters
@@ -32,7 +38,7 @@ def ingest_joined(archive: Archive, folder: Path, options: IngestOptions, progre
     archive
         Where to record them.
     folder
-        Holds at least two recordings of one device; the session begins with the earliest.
+        Holds at least two recordings of one device, or is the address of that; the session begins with the earliest.
     options
         As for one recording; a ``recording_id`` is that of the joined one.
     progress
@@ -47,6 +53,12 @@ def ingest_joined(archive: Archive, folder: Path, options: IngestOptions, progre
     DatabaseError, StoreError
         When one of them is away or cannot be written.
     """
+    raw = RawFiles.of(archive.settings)
+    with raw.remote.held(folder, progress) as held:
+        return _ingest_all(archive, raw, held, options, progress)
+
+
+def _ingest_all(archive: Archive, raw: RawFiles, folder: Path, options: IngestOptions, progress: Progress) -> Ingested:
     places = find_recordings(folder)
     if len(places) < 2:
         raise RecordingFormatError(
@@ -64,7 +76,7 @@ def ingest_joined(archive: Archive, folder: Path, options: IngestOptions, progre
     known = sorted((start, at) for at, start in enumerate(starts) if start is not None)
     if options.session_datetime is None:
         single = single.model_copy(update={"session_datetime": known[0][0].replace(microsecond=0)})
-    keys = [ingest_recording(archive, places[at], single, progress).key for _, at in known]
+    keys = [ingest_recording(archive, raw.remote.where(places[at]), single, progress).key for _, at in known]
     return join_ingested(archive, keys, options, progress)
 
 
@@ -95,4 +107,10 @@ def join_ingested(
     digest = hashlib.sha256("\n".join(["joined", *digests]).encode()).hexdigest()
     (parent,) = sessions
     given = options.model_copy(update={"subject": parent.subject, "session_datetime": parent.session_datetime})
-    return record(archive, Prepared(joined, [], digest, parent, given, tuple(keys)), progress)
+    return record(
+        archive,
+        Prepared(
+            joined, RawFiles.of(archive.settings).remote.where(joined.directory), [], digest, parent, given, tuple(keys)
+        ),
+        progress,
+    )

@@ -18,7 +18,7 @@ from miniscope_core import models as m
 from miniscope_core.engines.caiman import CaimanResult, find_caiman_file, read_caiman, write_result
 from miniscope_core.errors import ResultError
 from miniscope_core.models import RecordingKey, TaskKey, get
-from miniscope_core.pipeline.files import find_below_roots
+from miniscope_core.pipeline.files import RawFiles
 from miniscope_core.pipeline.published import open_published
 from miniscope_core.result import RESULT_FILE, ProcessingResult, load_result
 from miniscope_core.storage.archive import Archive
@@ -56,14 +56,20 @@ def loaded(archive: Archive, wanted: Wanted, name: str) -> Iterator[tuple[Path, 
     wanted
         What the result has to be.
     name
-        Folder of a result of ours, a CaImAn file, or a folder that holds exactly one.
+        Folder or address of a result of ours, of a CaImAn file, or of a folder that holds exactly one.
 
     Raises
     ------
     ResultError
         When there is no result, or it is not the one asked for.
     """
-    source = find_below_roots(name, archive.settings.raw_roots)
+    raw = RawFiles.of(archive.settings)
+    with raw.remote.held(raw.find(name)) as source, _loaded(archive, wanted, source) as found:
+        yield found
+
+
+@contextmanager
+def _loaded(archive: Archive, wanted: Wanted, source: Path) -> Iterator[tuple[Path, ProcessingResult]]:
     if source.is_dir() and ((source / RESULT_FILE).is_file() or wanted.method != _CAIMAN):
         yield source, _ours(archive, wanted, source)
         return

@@ -1,7 +1,7 @@
 """The files of an ingested recording: where they lie now, and whether they are still those that were ingested."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from miniscope_core.io.clock import ClockPolicy
 from miniscope_core.io.joined import join_recordings
 from miniscope_core.io.recording import Recording
 from miniscope_core.models import RecordingKey, as_key, describe_key, get
-from miniscope_core.pipeline.files import digest_files, find_below_roots, names_below_roots
+from miniscope_core.pipeline.files import RawFiles, Where, digest_files
 from miniscope_core.progress import Progress
+from miniscope_core.remote import RemoteFiles
 from miniscope_core.storage.archive import Archive
 
 READING = "read_options"
@@ -43,7 +44,7 @@ class _Originals:
     """Of the videos. Counting means decoding; once the digests say that a file is the same, its count is too."""
 
 
-def find_ingested(session: Session, folder: Path, roots: Sequence[Path]) -> RecordingKey | None:
+def find_ingested(session: Session, folder: Path, raw: RawFiles) -> RecordingKey | None:
     """Return the key under which a folder was ingested, by any name it may have had, or None.
 
     Parameters
@@ -51,17 +52,17 @@ def find_ingested(session: Session, folder: Path, roots: Sequence[Path]) -> Reco
     session
         Open session.
     folder
-        A recording's folder.
-    roots
-        ``MINISCOPE_RAW_ROOTS``.
+        A recording's folder, or the copy of one.
+    raw
+        Where recordings lie.
     """
-    names = names_below_roots(folder, roots)
+    names = raw.names(folder)
     for row in session.scalars(select(m.Recording).where(col(m.Recording.recording_directory).in_(names))):
         try:
-            place = find_below_roots(row.recording_directory, roots)
+            place = raw.find(row.recording_directory)
         except RecordingNotFoundError:
             continue
-        if os.path.samefile(place, folder):
+        if raw.is_at(place, folder):
             return recording_key(session, row)
     return None
 
@@ -97,7 +98,15 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
         known = None if parts else _read_originals(session, key)
     if known is None:
         return join_recordings([open_ingested(archive, part, progress) for part in parts])
-    folder = find_below_roots(known.directory, archive.settings.raw_roots)
+    raw = RawFiles.of(archive.settings)
+    where = raw.find(known.directory)
+    with raw.remote.held(where, progress) as folder:
+        return _open_unchanged(archive, key, known, where, folder, progress)
+
+
+def _open_unchanged(
+    archive: Archive, key: RecordingKey, known: _Originals, where: Where, folder: Path, progress: Progress
+) -> Recording:
     workers = archive.settings.workers
     # Not through the file system: a folder that is a link has its session where the link lies.
     places = {name: Path(os.path.normpath(folder / name)) for name in sorted(known.sha256)}
@@ -106,11 +115,11 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
     changes = [f"{name} is missing" for name in places if name not in there]
     changes += [f"{name} has other content" for name in there if digests[name].sha256 != known.sha256[name]]
     if changes:
-        raise _not_the_same(key, folder, changes)
+        raise _not_the_same(key, where, changes)
     # The files are what they were, so the report is too; with the clock taken strictly, a new video would be
     # called a clock that is too short.
     opened = open_recording(
-        folder,
+        where,
         clock=known.clock,
         fps=known.given_fps,
         frame_counts=known.frame_counts,
@@ -118,11 +127,12 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
         dataset=known.reading.get("dataset"),
         files=known.reading.get("files"),
         columns=known.reading.get("columns"),
+        remote=RemoteFiles.of(archive.settings),
     )
     read = [*(file.path for file in opened.files), *opened.side_files]
     new = sorted({name_in(folder, path) for path in read} - places.keys())
     if new:
-        raise _not_the_same(key, folder, [f"{name} is new" for name in new])
+        raise _not_the_same(key, where, [f"{name} is new" for name in new])
     return opened
 
 
@@ -142,7 +152,10 @@ def _read_parts(session: Session, key: RecordingKey) -> list[RecordingKey]:
 
 
 def name_in(folder: Path, path: Path) -> str:
-    """Return a file's path from the recording's folder, with forward slashes; it may lie beside the folder."""
+    """Return a file's path from the recording's folder, with forward slashes; it may lie beside the folder.
+
+    Names of the database do as well, addresses too: both lose the same slash.
+    """
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
@@ -161,9 +174,9 @@ def _read_originals(session: Session, key: RecordingKey) -> _Originals:
     )
 
 
-def _not_the_same(key: RecordingKey, folder: Path, changes: list[str]) -> ConflictError:
+def _not_the_same(key: RecordingKey, where: Where, changes: list[str]) -> ConflictError:
     more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
     return ConflictError(
-        f"Files of {key} in {folder} are not those that were ingested: {', '.join(changes[:5])}{more}. "
+        f"Files of {key} in {where} are not those that were ingested: {', '.join(changes[:5])}{more}. "
         "Nothing was overwritten: restore them, or ingest the new files from a folder of their own."
     )

@@ -8,7 +8,6 @@ is found by :func:`unreferenced`.
 import contextlib
 import hashlib
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ import fsspec
 import zarr
 
 from miniscope_core.errors import MiniscopeError, StoreError
+from miniscope_core.models.hashing import file_sha256
 from miniscope_core.progress import Progress, silent
 
 MANIFEST: Final = "manifest.json"
@@ -280,9 +280,3 @@ def _modified(entry: dict[str, Any]) -> datetime:
         if isinstance(value, int | float):
             return datetime.fromtimestamp(value, UTC)
     return datetime.now(UTC)
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, as lower-case hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

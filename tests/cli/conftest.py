@@ -23,7 +23,7 @@ class Outcome:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty MINISCOPE_HOME; nothing of the caller's own settings is seen."""
-    for name in ("DATABASE_URL", "STORE_URL", "STORE_OPTIONS", "RAW_ROOTS", "SCRATCH_DIR"):
+    for name in ("DATABASE_URL", "STORE_URL", "STORE_OPTIONS", "RAW_ROOTS", "RAW_OPTIONS", "SCRATCH_DIR"):
         monkeypatch.delenv(f"MINISCOPE_{name}", raising=False)
     monkeypatch.setenv("MINISCOPE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")

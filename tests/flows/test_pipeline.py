@@ -16,7 +16,7 @@ from miniscope_core.storage.archive import Archive
 from miniscope_core.workspace import Workspace
 from tests.flows.conftest import PARAMETERS, Piped, task_runs, use_archive
 from tests.postgres import PostgresServer
-from tests.services import s3_service
+from tests.services import s3_service, upload
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 
@@ -124,10 +124,14 @@ def test_pipeline_runs_on_postgres_and_s3(
             database_url=postgres_server.url(name),
             store_url=f"s3://{service.bucket}/lab",
             store_options=json.dumps(service.options),
+            raw_options=json.dumps({"s3": service.options}),
         )
-        key = run_pipeline(recorded, parameters=PARAMETERS)
+        # From an address too: nothing but the settings and the copies lies on this machine.
+        address = upload(service, recorded, "raw/mouse1")
+        key = run_pipeline(address, parameters=PARAMETERS)
         with Workspace() as workspace:
             assert len(workspace.masks(key)) > 0
             assert workspace.image(key, "average").shape == (64, 64)
+            assert workspace.recordings().iloc[0]["recording_directory"].startswith(address)
     assert not (tmp_path / "store").exists()
     assert not (tmp_path / "miniscope.db").exists()

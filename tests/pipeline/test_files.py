@@ -1,6 +1,7 @@
 """Paths as the database names them, and digests that tell one content from another."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,50 +11,54 @@ from hypothesis import strategies as st
 from miniscope_core.errors import RecordingError, RecordingNotFoundError
 from miniscope_core.pipeline.files import (
     FileDigest,
+    RawFiles,
+    Where,
     content_digest,
     digest_files,
-    find_below_roots,
-    names_below_roots,
-    path_below_roots,
 )
+from miniscope_core.remote import FileCache, RemoteFiles
+
+
+def raw(roots: Sequence[Where]) -> RawFiles:
+    return RawFiles(tuple(roots), RemoteFiles(FileCache(Path("/nowhere/cache"), 2**20, 0), {}))
 
 
 def test_path_below_a_root_is_relative_and_found_again(tmp_path: Path) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     folder = roots[1] / "mouse 1" / "session"
     folder.mkdir(parents=True)
-    assert path_below_roots(folder, roots) == "mouse 1/session"
-    assert find_below_roots("mouse 1/session", roots) == folder
+    assert raw(roots).name(folder) == "mouse 1/session"
+    assert raw(roots).find("mouse 1/session") == folder
 
 
 def test_path_below_no_root_is_absolute(tmp_path: Path) -> None:
-    assert path_below_roots(tmp_path, [tmp_path / "a"]) == tmp_path.as_posix()
-    assert find_below_roots(tmp_path.as_posix(), [tmp_path / "a"]) == tmp_path
+    assert raw([tmp_path / "a"]).name(tmp_path) == tmp_path.as_posix()
+    assert raw([tmp_path / "a"]).find(tmp_path.as_posix()) == tmp_path
 
 
 def test_path_that_an_earlier_root_hides_is_absolute(tmp_path: Path) -> None:
     roots = [tmp_path / "a", tmp_path / "b"]
     for root in roots:
         (root / "session").mkdir(parents=True)
-    assert path_below_roots(roots[0] / "session", roots) == "session"
-    assert path_below_roots(roots[1] / "session", roots) == (roots[1] / "session").as_posix()
+    assert raw(roots).name(roots[0] / "session") == "session"
+    assert raw(roots).name(roots[1] / "session") == (roots[1] / "session").as_posix()
 
 
 def test_relative_paths_are_those_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "session").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert path_below_roots(Path("session"), [tmp_path]) == "session"
-    assert path_below_roots(Path("other/../session"), [tmp_path]) == "session"
+    assert raw([tmp_path]).name(Path("session")) == "session"
+    assert raw([tmp_path]).name(Path("other/../session")) == "session"
 
 
 def test_every_name_a_path_may_have_is_told_once(tmp_path: Path) -> None:
     roots = [tmp_path, tmp_path / "a", tmp_path / "elsewhere", tmp_path]
-    assert names_below_roots(tmp_path / "a" / "s", roots) == ["a/s", "s", (tmp_path / "a" / "s").as_posix()]
+    assert raw(roots).names(tmp_path / "a" / "s") == ["a/s", "s", (tmp_path / "a" / "s").as_posix()]
 
 
 def test_missing_path_names_everywhere_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(RecordingNotFoundError, match=rf"{tmp_path}/a/s, {tmp_path}/b/s.*MINISCOPE_RAW_ROOTS"):
-        find_below_roots("s", [tmp_path / "a", tmp_path / "b"])
+        raw([tmp_path / "a", tmp_path / "b"]).find("s")
 
 
 def test_digests_are_in_the_order_of_the_files(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from miniscope_core.errors import StoreError
+from miniscope_core.models.hashing import file_sha256
 from miniscope_core.result import ARRAYS_GROUP, ArrayWriter
-from miniscope_core.storage.store import MANIFEST, Store, file_sha256
+from miniscope_core.storage.store import MANIFEST, Store
 from tests.services import S3Service, s3_service
 
 
