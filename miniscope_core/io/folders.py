@@ -26,10 +26,10 @@ def numbered_videos(folder: Path, prefix: str) -> dict[int, Path]:
 
 
 def other_videos(folder: Path, used: Sequence[Path]) -> list[str]:
-    """Return the names of the video files that are not among those used."""
+    """Return the names of the video files that are not among those used; hidden ones are a computer's own."""
     suffixes = {".avi", ".mp4", ".mkv", ".mov", ".isxd", ".tif", ".tiff"}
-    names = [path.name for path in _entries(folder) if path.suffix.casefold() in suffixes and path not in used]
-    return sorted(names)
+    others = [path for path in _entries(folder) if path.suffix.casefold() in suffixes and path not in used]
+    return sorted(path.name for path in others if not path.name.startswith("."))
 
 
 def find_file(folder: Path, name: str) -> Path | None:

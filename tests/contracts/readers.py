@@ -113,6 +113,31 @@ class MovieContract:
         at = link / "inside" if "files" in self.options else link
         np.testing.assert_array_equal(self.open(at).frames(8, 12), movie[8:12])
 
+    def test_what_computers_leave_in_folders_changes_nothing(
+        self, folder: Path, recording: Recording, tmp_path: Path
+    ) -> None:
+        """Finder writes a ``._`` beside every file that it copies to a foreign disk, and Explorer its own."""
+        found = find_recordings(tmp_path)
+        for place in (recording.folder, recording.folder.parent):
+            for path in [one for one in place.iterdir() if one.is_file()]:
+                path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+            for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+                (place / name).write_bytes(b"\0\0\0\1Bud1")
+        again = self.open(folder)
+        assert (again.files, again.metadata, again.clock) == (recording.files, recording.metadata, recording.clock)
+        assert find_recordings(tmp_path) == found
+
+    def test_reading_leaves_the_folder_as_it_was(self, folder: Path, tmp_path: Path) -> None:
+        """A disk that the acquisition computer shares may be read-only."""
+
+        def state() -> dict[Path, tuple[int, int]]:
+            return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")}
+
+        before = state()
+        self.open(folder).frames(0, 12)
+        find_recordings(tmp_path)
+        assert state() == before
+
     # -- counting
     def names(self, recording: Recording) -> dict[str, int]:
         """Return the frames of each file by its path from the recording's place."""
