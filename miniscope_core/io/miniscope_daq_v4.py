@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from miniscope_core.errors import ClockError, MetadataError
 from miniscope_core.io.clock import Clock, ClockRows, given_clock, join_clock
-from miniscope_core.io.folders import find_file, numbered_videos, other_videos, require_row, shorten
+from miniscope_core.io.folders import find_file, first_line, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import (
     cleaned,
     load_json,
@@ -54,6 +54,7 @@ _FRAME: Final = "Frame Number"
 _TIME: Final = "Time Stamp (ms)"
 _BUFFER: Final = "Buffer Index"
 _HARDWARE: Final = "DAQ Frame Number"
+_NOTES_HEADER: Final = _TIME.casefold()
 _SESSION_KEYS: Final = frozenset({"miniscopes", "cameras", "recordingStartTime", "msecSinceEpoch", "baseDirectory"})
 _TEXTS: Final = ("deviceName", "deviceType", "animalName", "researcherName", "experimentName")
 _LOSSLESS: Final = frozenset({"FFV1", "GREY", "DIB"})
@@ -244,6 +245,10 @@ def _metadata(software: str, folder: Path, facts: _Facts, nominal_fps: float | N
     second = number(device.get("led1"))
     if second:
         facts.warnings.append(f"A second LED (led1) is at {second:g}: the LED power recorded is that of led0")
+    if not facts.session and text(facts.device.get("animalName")) is None:
+        facts.warnings.append(
+            f"No {METADATA_FILE} of the session in the folder above: animal and experimenter are unknown"
+        )
     for name in _TEXTS:
         value = device.get(name) if name.startswith("device") else facts.first(name)
         facts.warnings += filter(None, [cleaned(name, value, METADATA_FILE)])
@@ -351,8 +356,11 @@ def _head_orientation(folder: Path, facts: _Facts) -> NDArray[np.float64] | None
 def _notes(folder: Path, facts: _Facts) -> tuple[Note, ...]:
     """Read the notes of the folder or of its session."""
     session = [path.parent for path in facts.files if path.name.casefold() == METADATA_FILE.casefold()]
-    for place in dict.fromkeys((folder, *session)):
-        if path := find_file(place, NOTES_FILE):
+    for place in dict.fromkeys((folder, *session, folder.parent)):
+        path = find_file(place, NOTES_FILE) if place.is_dir() else None
+        # Without the session's metadata only their header tells whose notes they are.
+        if path and (place in (folder, *session) or first_line(path).casefold().startswith(_NOTES_HEADER)):
             facts.files.append(path)
-            return read_notes(path, seconds_per_unit=1e-3, separator=",", skip_lines=1)
+            # Before version 1.11 there is no header: the first line is a note if it has a time.
+            return read_notes(path, seconds_per_unit=1e-3, separator=",", skip_lines=0)
     return ()

@@ -352,6 +352,29 @@ def test_notes_are_split_at_the_first_comma_only(tmp_path: Path) -> None:
     ]
 
 
+def test_notes_from_before_they_had_a_header_keep_the_first(tmp_path: Path) -> None:
+    """Version 1.11 began to write one."""
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)}, nested=False)
+    (session / "notes.csv").write_text("-2,started\n1500,rearing, then still\n")
+    notes = open_recording(session).notes
+    assert [(note.time_s, note.text) for note in notes] == [(-0.002, "started"), (1.5, "rearing, then still")]
+
+
+def test_notes_of_a_session_that_lost_its_metadata_are_kept_and_the_loss_is_told(tmp_path: Path) -> None:
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)})
+    (session / "metaData.json").unlink()
+    recording = open_recording(session)
+    assert [note.time_s for note in recording.notes] == [1.5, 2.0]
+    assert session / "notes.csv" in recording.side_files
+    assert any("animal and experimenter are unknown" in warning for warning in recording.metadata.warnings)
+
+
+def test_notes_of_another_program_above_the_folder_are_not_the_sessions(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (tmp_path / "notes.csv").write_text("12,mice in the colony\n")
+    assert open_recording(folder).notes == ()
+
+
 def test_head_orientation_is_joined_on_time_not_on_rows(tmp_path: Path) -> None:
     folder = plain(tmp_path)
     (folder / "headOrientation.csv").write_text("Time Stamp (ms),qw,qx,qy,qz\n-3,1,0,0,0\n97,0.5,0.5,-0.5,0.5\n147,0.")
