@@ -221,7 +221,7 @@ def join_clock(
     intervals_ms = _intervals(folder, rows)
     index, rule, mismatch = _match(rows, [file.frame_count for file in files], frames_per_file)
     if mismatch:
-        mismatch += _suspects(files, frames_per_file)
+        mismatch += _suspects(files, frames_per_file, None if rows.frames is not None else len(rows.times_ms))
     problems = [problem for problem in (mismatch, *rows.problems, _backward(rows)) if problem]
     if policy == "strict" and (problems or video_problems):
         kind = ClockError if problems else VideoError
@@ -395,8 +395,16 @@ def _cut_inside(counts: Sequence[int], row_count: int, frames_per_file: int) -> 
     return frames_per_file * len(before) + last <= row_count <= frames_per_file * len(counts)
 
 
-def _suspects(files: Sequence[VideoFile], frames_per_file: int | None) -> str:
-    """Name the files whose count stands out, in the words of a message."""
+def _suspects(files: Sequence[VideoFile], frames_per_file: int | None, row_count: int | None) -> str:
+    """Name the files whose count stands out, or that nothing tells of, in the words of a message."""
+    ends = [sum(file.frame_count for file in files[:count]) for count in range(1, len(files))]
+    if row_count in ends:
+        last, *others = files[ends.index(row_count) :]
+        names = " … ".join(dict.fromkeys(file.path.name for file in (others[0], others[-1])))
+        return (
+            f" (the rows end with {last.path.name}: if {names} are left from an earlier recording in this folder, "
+            "move them away)"
+        )
     usual = frames_per_file or max(file.frame_count for file in files)
     short = [file for file in files[:-1] if file.frame_count != usual] or [files[-1]]
     named = ", ".join(f"{file.path.name} gives {file.frame_count}" for file in short[:3])

@@ -8,7 +8,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +32,10 @@ _MAX_TEXT: Final = 255
 """Longest name that the database takes."""
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(?:fps|hz)?\s*", re.IGNORECASE)
 _START_FIELDS: Final = ("year", "month", "day", "hour", "minute", "second")
-_DATE_FOLDER: Final = re.compile(r"([0-9]{4})_([0-9]{2})_([0-9]{2})")
-_TIME_FOLDER: Final = re.compile(r"([0-9]{2})_([0-9]{2})_([0-9]{2})")
+_DATE_FOLDER: Final = re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}")
+_TIME_FOLDER: Final = re.compile(r"[0-9]{2}_[0-9]{2}_[0-9]{2}")
+_FOLDERS: Final = 7
+"""How far up a date is looked for: the device, and the researcher, experiment, animal, date and time of a session."""
 _V3_DATE_FOLDER: Final = re.compile(r"([0-9]{1,2})_([0-9]{1,2})_([0-9]{4})")
 _V3_TIME_FOLDER: Final = re.compile(r"H([0-9]{1,2})_M([0-9]{1,2})_S([0-9]{1,2})", re.IGNORECASE)
 
@@ -129,21 +132,51 @@ def parse_start_time(config: Mapping[str, Any]) -> datetime | None:
     return datetime(year, month, day, hour, minute, second, min(999_999, max(0, int(milliseconds * 1000))))
 
 
-def start_time_from_folders(folder: Path) -> datetime | None:
-    """Return the local start time that Miniscope-DAQ-QT's folders tell: ``…/yyyy_MM_dd/HH_mm_ss``; None if not so."""
-    return _datetime(_DATE_FOLDER.fullmatch(folder.parent.name), _TIME_FOLDER.fullmatch(folder.name), (0, 1, 2))
+@dataclass(frozen=True)
+class NamedStart:
+    """When a recording began, as the names of its folders tell."""
+
+    date: date
+    time: time | None
+    """None where only the date is told: which folders there are is the lab's choice."""
+    place: str
+    """From the date's folder down to the time's."""
+
+    @property
+    def moment(self) -> datetime | None:
+        """Date and time, where both are told."""
+        return None if self.time is None else datetime.combine(self.date, self.time)
+
+
+def start_named_by_folders(folder: Path) -> NamedStart | None:
+    """Return the local start that Miniscope-DAQ-QT's folders tell: ``yyyy_MM_dd/…/HH_mm_ss/device``; None if not so."""
+    places = [folder, *folder.parents][:_FOLDERS]
+    times = [_parsed("%H_%M_%S", place.name) if _TIME_FOLDER.fullmatch(place.name) else None for place in places]
+    for level, place in enumerate(places):
+        day = _parsed("%Y_%m_%d", place.name) if _DATE_FOLDER.fullmatch(place.name) else None
+        if day is None:
+            continue
+        below = next((index for index in range(level) if times[index]), None)
+        found = times[below] if below is not None else None
+        inner = places[below] if below is not None else place
+        return NamedStart(day.date(), found.time() if found else None, inner.relative_to(place.parent).as_posix())
+    return None
+
+
+def _parsed(form: str, name: str) -> datetime | None:
+    try:
+        return datetime.strptime(name, form)
+    except ValueError:  # 2021_13_45 is a name, no date
+        return None
 
 
 def start_time_from_v3_folders(folder: Path) -> datetime | None:
     """Return the local start time that Miniscope-DAQ V3's folders tell: ``M_D_YYYY/H15_M45_S12``; None if not so."""
-    return _datetime(_V3_DATE_FOLDER.fullmatch(folder.parent.name), _V3_TIME_FOLDER.fullmatch(folder.name), (2, 0, 1))
-
-
-def _datetime(date: re.Match[str] | None, time: re.Match[str] | None, order: tuple[int, int, int]) -> datetime | None:
-    if date is None or time is None:
+    day_of, time_of = _V3_DATE_FOLDER.fullmatch(folder.parent.name), _V3_TIME_FOLDER.fullmatch(folder.name)
+    if day_of is None or time_of is None:
         return None
-    year, month, day = (int(date.groups()[position]) for position in order)
-    hour, minute, second = (int(part) for part in time.groups())
+    month, day, year = (int(part) for part in day_of.groups())
+    hour, minute, second = (int(part) for part in time_of.groups())
     try:
         return datetime(year, month, day, hour, minute, second)
     except ValueError:  # 13_45_2021 is a name, no date

@@ -31,17 +31,19 @@ from miniscope_core.errors import ClockError, MetadataError
 from miniscope_core.io.clock import Clock, ClockRows, given_clock, join_clock
 from miniscope_core.io.folders import find_file, first_line, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import (
+    NamedStart,
     cleaned,
     load_json,
     number,
     parse_gain,
     parse_rate,
     parse_start_time,
-    start_time_from_folders,
+    start_named_by_folders,
     text,
 )
 from miniscope_core.io.options import DEFAULTS, ReadOptions
 from miniscope_core.io.recording import Note, Recording, RecordingMetadata
+from miniscope_core.io.staleness import START_TOLERANCE_S, kept_from_before
 from miniscope_core.io.tables import read_head_orientation, read_notes, read_table
 from miniscope_core.io.video import Video, open_video
 
@@ -58,8 +60,6 @@ _NOTES_HEADER: Final = _TIME.casefold()
 _SESSION_KEYS: Final = frozenset({"miniscopes", "cameras", "recordingStartTime", "msecSinceEpoch", "baseDirectory"})
 _TEXTS: Final = ("deviceName", "deviceType", "animalName", "researcherName", "experimentName")
 _LOSSLESS: Final = frozenset({"FFV1", "GREY", "DIB"})
-_START_TOLERANCE_S: Final = 120
-"""Between the folder's name and the start that the metadata tell; devices take seconds to start."""
 _RATE_TOLERANCE: Final = 0.1
 """Relative difference of set and measured rate from which something was wrong at the rig."""
 
@@ -294,25 +294,29 @@ def _start_time(folder: Path, facts: _Facts) -> datetime | None:
                 return found
         except (ValueError, OverflowError) as error:
             facts.warnings.append(f"Start time in {METADATA_FILE} cannot be used: {error}")
-    for session in dict.fromkeys((folder.parent, folder, folder.resolve().parent)):
-        if found := start_time_from_folders(session):
-            where = f"{session.parent.name}/{session.name}"
-            facts.warnings.append(f"Start time is not in {METADATA_FILE}: taken from the folder names {where}")
-            return found
+    named = _named(folder)
+    if named is not None and named.moment is not None:
+        facts.warnings.append(f"Start time is not in {METADATA_FILE}: taken from the folder names {named.place}")
+        return named.moment
     facts.warnings.append(f"Start time is told neither by {METADATA_FILE} nor by the folder names")
     return None
 
 
+def _named(folder: Path) -> NamedStart | None:
+    return start_named_by_folders(folder) or start_named_by_folders(folder.resolve())
+
+
 def _other_start(folder: Path, started: datetime) -> list[str]:
     """Warn where the folders' names tell another time than the metadata, which a folder used again keeps."""
-    for session in dict.fromkeys((folder.parent, folder, folder.resolve().parent)):
-        named = start_time_from_folders(session)
-        if named and abs((started - named).total_seconds()) > _START_TOLERANCE_S:
-            return [
-                f"Start time in {METADATA_FILE} is {started:%Y-%m-%d %H:%M:%S}, the folders are called "
-                f"{session.parent.name}/{session.name}: is {METADATA_FILE} left from an earlier recording?"
-            ]
-    return []
+    named = _named(folder)
+    if named is None:
+        return []
+    if named.moment is None:
+        agree = started.date() == named.date
+    else:
+        agree = abs((started - named.moment).total_seconds()) <= START_TOLERANCE_S
+    told = f"Start time in {METADATA_FILE} is {started:%Y-%m-%d %H:%M:%S}, the folders are called {named.place}"
+    return [] if agree else [f"{told}: is {METADATA_FILE} left from an earlier recording?"]
 
 
 def _compare(facts: _Facts, video: Video, clock: Clock, frames_per_file: int | None, others: list[str]) -> None:
@@ -337,6 +341,8 @@ def _compare(facts: _Facts, video: Video, clock: Clock, frames_per_file: int | N
     nominal, measured = clock.report.nominal_fps, clock.report.measured_fps
     if nominal and abs(measured / nominal - 1) > _RATE_TOLERANCE:
         facts.warnings.append(f"frameRate is {nominal:g} Hz, the clock gives {measured:.4g} Hz: the clock is used")
+    metadata = [path for path in facts.files if path.name.casefold() == METADATA_FILE.casefold()]
+    facts.warnings += kept_from_before(metadata, video.files, clock.timestamps_s)
     if others:
         facts.warnings.append(f"Other videos in the folder are not read: {', '.join(others[:5])}")
 

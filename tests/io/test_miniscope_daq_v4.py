@@ -1,6 +1,7 @@
 """Miniscope-DAQ-QT folders of all eras: layouts, metadata variants, the clock's columns, and what breaks."""
 
 import json
+import os
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.builders import (
     cut_file,
     make_movie,
     regular_times_ms,
+    write_v4_clock,
     write_v4_device,
     write_v4_session,
     write_video,
@@ -224,6 +226,63 @@ def test_metadata_of_an_earlier_recording_show_in_the_folder_s_name(tmp_path: Pa
     metadata = open_recording(again).metadata
     assert metadata.recording_datetime == datetime(2021, 1, 1, 0, 0, 1, 250_000)
     assert any("called 2021_01_01/17_30_00: is metaData.json left" in warning for warning in metadata.warnings)
+
+
+@pytest.mark.parametrize("between", ["subject1/linear_track", ""])
+def test_start_time_is_read_from_folders_in_whatever_order_the_lab_has_them(tmp_path: Path, between: str) -> None:
+    """``directoryStructure`` may put the animal between date and time; a value that is missing is named as such."""
+    folder = write_v4_device(tmp_path / "animalNameMissing/2024_05_17" / between / "10_23_45" / SCOPE, make_movie(12))
+    assert open_recording(folder).metadata.recording_datetime == datetime(2024, 5, 17, 10, 23, 45)
+
+
+def test_a_folder_that_is_no_date_tells_no_start(tmp_path: Path) -> None:
+    for number, names in enumerate(("2024_13_17/10_23_45", "2024_05_17/10_23_75", "10_23_45/2024_05_17")):
+        folder = write_v4_device(tmp_path / f"{number}" / names / SCOPE, make_movie(12))
+        assert open_recording(folder).metadata.recording_datetime is None
+
+
+@pytest.mark.parametrize(("day", "warned"), [("2021_01_01", False), ("2021_03_04", True)])
+def test_metadata_of_an_earlier_day_show_where_folders_have_no_time(tmp_path: Path, day: str, warned: bool) -> None:
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)})
+    again = tmp_path / "subject1" / day / "linear_track"
+    shutil.copytree(session, again)
+    warnings = open_recording(again).metadata.warnings
+    assert any(f"the folders are called {day}: is metaData.json left" in one for one in warnings) == warned
+
+
+def written_as_recorded(session: Path, seconds: float, copied: bool = False) -> None:
+    """Give files the times at which the program would have closed them; metadata that many seconds before it began."""
+    began = 1_700_000_000.0
+    for path in session.rglob("metaData.json"):
+        os.utime(path, (began, began - seconds))
+    for number in range(3):
+        end = began + (number if copied else 10 * (number + 1))
+        os.utime(session / SCOPE / f"{number}.avi", (end, end))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "copied", "warned"), [(1800, False, 2), (1, False, 0), (1800, True, 0)], ids=["again", "new", "copied"]
+)
+def test_metadata_of_an_earlier_recording_show_in_when_they_were_written(
+    tmp_path: Path, seconds: float, copied: bool, warned: int
+) -> None:
+    """The program never writes over a ``metaData.json``; a copy that did not keep the times of files proves nothing."""
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(30)}, frames_per_file=10, fps=1)
+    written_as_recorded(session, seconds, copied)
+    told = "was written 30 min before the recording began: is it left from an earlier recording"
+    assert sum(told in warning for warning in open_recording(session).metadata.warnings) == warned
+
+
+def test_videos_of_an_earlier_longer_recording_are_named(tmp_path: Path) -> None:
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(25)}, frames_per_file=5)
+    write_video(session / SCOPE / "2.avi", make_movie(3))
+    write_v4_clock(session / SCOPE, regular_times_ms(13))
+    told = r"13 rows, 23 frames decode \(the rows end with 2\.avi: if 3\.avi … 4\.avi are left .*, move them away\)"
+    with pytest.raises(ClockError, match=told):
+        open_recording(session)
+    for name in ("3.avi", "4.avi"):
+        (session / SCOPE / name).unlink()
+    assert open_recording(session).frame_count == 13
 
 
 def test_a_compression_that_the_video_does_not_have_is_told(tmp_path: Path) -> None:
