@@ -28,6 +28,18 @@ GAINS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """Gain that each word stands for, by device type (Miniscope-DAQ-QT 7e644bf, deviceConfigs/videoDevices.json)."""
 
+SIZES: Final[Mapping[str, tuple[int, int]]] = {
+    "Miniscope_V4_BNO": (608, 608),
+    "Miniscope_V4": (608, 608),
+    "Miniscope_V4_2C_Manual": (608, 608),
+    "Miniscope_V3": (480, 752),
+    "Minicam-Mono-XGA": (768, 1024),
+    "Siminiscope_1024X768": (768, 1024),
+}
+"""Height and width of a device's frames where no part of them was chosen, px (same file, since v0.142)."""
+LED_STEPS: Final[Mapping[str, int]] = {"Miniscope_V4_BNO": 100, "Miniscope_V4": 100, "Miniscope_V4_2C_Manual": 100}
+"""Brightest value of an LED; of these devices 255 where the experimenter asked for fine steps, which no file tells."""
+
 _MAX_TEXT: Final = 255
 """Longest name that the database takes."""
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(?:fps|hz)?\s*", re.IGNORECASE)

@@ -19,6 +19,7 @@ Miniscope-DAQ-QT 7e644bf, source/datasaver.cpp: startRecording (files and header
 constructBaseDirectoryMetaData and constructDeviceMetaData (JSON); v1.02 of the same file for the flat start time.
 """
 
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ from miniscope_core.errors import ClockError, MetadataError
 from miniscope_core.io.clock import Clock, ClockRows, given_clock, join_clock
 from miniscope_core.io.folders import find_file, first_line, numbered_videos, other_videos, require_row, shorten
 from miniscope_core.io.metadata import (
+    LED_STEPS,
+    SIZES,
     NamedStart,
     cleaned,
     load_json,
@@ -60,6 +63,9 @@ _NOTES_HEADER: Final = _TIME.casefold()
 _SESSION_KEYS: Final = frozenset({"miniscopes", "cameras", "recordingStartTime", "msecSinceEpoch", "baseDirectory"})
 _TEXTS: Final = ("deviceName", "deviceType", "animalName", "researcherName", "experimentName")
 _LOSSLESS: Final = frozenset({"FFV1", "GREY", "DIB"})
+_BUFFER_FRAMES: Final = 128
+_NEARLY_FULL: Final = 120
+"""Frames waiting from which the buffer may have been full between two rows."""
 _RATE_TOLERANCE: Final = 0.1
 """Relative difference of set and measured rate from which something was wrong at the rig."""
 
@@ -110,11 +116,11 @@ class MiniscopeDaqV4:
         except MetadataError:
             return None  # reading the folder will tell what is broken
         kind = text(facts.device.get("deviceType")) or ""
-        names = {folder.name, text(facts.device.get("deviceName")) or folder.name}
+        names = {_folder_name(folder.name), _folder_name(text(facts.device.get("deviceName")) or folder.name)}
         for listed, is_camera in (("miniscopes", False), ("cameras", True)):
             devices = facts.session.get(listed)
             devices = [one for one in devices if isinstance(one, str)] if isinstance(devices, list) else []
-            if names & {*devices, *(one.replace(" ", "_") for one in devices)}:
+            if names & {_folder_name(one) for one in devices}:
                 return f"{METADATA_FILE} of the session lists it as a camera" if is_camera else None
         if kind.casefold().startswith(("webcam", "minicam")):
             return f"deviceType {kind} is a behaviour camera"
@@ -160,6 +166,11 @@ class MiniscopeDaqV4:
             evidence=self.recognise(folder) or "",
             side_files=tuple(facts.files),
         )
+
+
+def _folder_name(device: str) -> str:
+    """Return the name of a device's folder; computers differ in whether ä is one character or two."""
+    return unicodedata.normalize("NFC", device).replace(" ", "_")
 
 
 # -- clock ----------------------------------------------------------------------------------------------
@@ -242,9 +253,17 @@ def _metadata(software: str, folder: Path, facts: _Facts, nominal_fps: float | N
     led_power = number(device.get("led0"))
     if led_power is None and device.get("led0") is not None:
         facts.warn("led0", device["led0"], "a number")
+    steps = LED_STEPS.get(device_type or "")
+    if led_power is not None and steps is not None and led_power > steps:
+        facts.warnings.append(
+            f"led0 is {led_power:g} of {steps}: it was set in fine steps (led0FineSteps), 0 to 255, and is kept so"
+        )
     second = number(device.get("led1"))
     if second:
-        facts.warnings.append(f"A second LED (led1) is at {second:g}: the LED power recorded is that of led0")
+        facts.warnings.append(
+            f"A second LED (led1) is at {second:g}: the LED power recorded is that of led0, and nothing tells which "
+            "frame was lit by which"
+        )
     if not facts.session and text(facts.device.get("animalName")) is None:
         facts.warnings.append(
             f"No {METADATA_FILE} of the session in the folder above: animal and experimenter are unknown"
@@ -331,6 +350,13 @@ def _compare(facts: _Facts, video: Video, clock: Clock, frames_per_file: int | N
             facts.warn("ROI", roi, "width and height")
         elif size != (width, height):
             facts.warnings.append(f"ROI is {size[0]:g}×{size[1]:g} px, the video {width}×{height}: {stale}")
+    device_type = text(facts.device.get("deviceType")) or ""
+    if roi is None and SIZES.get(device_type, video.shape) != video.shape:
+        whole = SIZES[device_type]
+        facts.warnings.append(
+            f"{device_type} gives {whole[1]}×{whole[0]} px and no ROI was set, the video has {width}×{height}: was it "
+            f"scaled or cropped afterwards, or {stale}"
+        )
     compression = text(facts.device.get("compression")) or ""
     if compression.upper() in _LOSSLESS and video.lossy:
         facts.warnings.append(f"compression is {compression}, the video is compressed with loss: {stale}")
@@ -341,6 +367,12 @@ def _compare(facts: _Facts, video: Video, clock: Clock, frames_per_file: int | N
     nominal, measured = clock.report.nominal_fps, clock.report.measured_fps
     if nominal and abs(measured / nominal - 1) > _RATE_TOLERANCE:
         facts.warnings.append(f"frameRate is {nominal:g} Hz, the clock gives {measured:.4g} Hz: the clock is used")
+    peak = clock.report.buffer_peak
+    if peak is not None and peak >= _NEARLY_FULL:
+        facts.warnings.append(
+            f"The acquisition buffer held up to {peak} of {_BUFFER_FRAMES} frames, and what comes while it is full is "
+            f"lost: the clock counts {clock.report.dropped} dropped, by {clock.report.dropped_from}"
+        )
     metadata = [path for path in facts.files if path.name.casefold() == METADATA_FILE.casefold()]
     facts.warnings += kept_from_before(metadata, video.files, clock.timestamps_s)
     if others:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import unicodedata
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,15 @@ def test_a_camera_without_session_metadata_is_told_by_its_type(tmp_path: Path) -
 def test_a_camera_that_lost_its_metadata_is_told_by_the_session(tmp_path: Path) -> None:
     session = write_v4_session(tmp_path, {SCOPE: make_movie(12)}, {"Behav Cam": make_movie(15)})
     (session / "Behav_Cam" / "metaData.json").unlink()
+    assert find_recordings(session) == [session / SCOPE]
+
+
+def test_a_camera_is_told_however_a_computer_spells_its_umlauts(tmp_path: Path) -> None:
+    """A Mac gives ä in two characters, the program wrote one."""
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)}, {"Käfig Cam": make_movie(15)})
+    camera = session / "Käfig_Cam"
+    (camera / "metaData.json").unlink()
+    camera.rename(session / unicodedata.normalize("NFD", "Käfig_Cam"))
     assert find_recordings(session) == [session / SCOPE]
 
 
@@ -199,20 +209,40 @@ def test_gain_words_become_numbers_by_device_type(
     assert any("gain" in warning for warning in metadata.warnings) == (expected is None)
 
 
-def test_size_comes_from_the_video_without_roi(tmp_path: Path) -> None:
-    recording = open_recording(plain(tmp_path, metadata={"ROI": None}))
+@pytest.mark.parametrize(
+    ("device_type", "size"),
+    [
+        ("Miniscope_V4_BNO", (608, 608)),
+        ("Miniscope_V4", (608, 608)),
+        ("Miniscope_V4_2C_Manual", (608, 608)),
+        ("Miniscope_V3", (480, 752)),
+        ("Somebody's own", (24, 32)),
+    ],
+)
+def test_size_comes_from_the_video_without_roi(tmp_path: Path, device_type: str, size: tuple[int, int]) -> None:
+    movie = make_movie(3, *size)
+    folder = write_v4_device(tmp_path / "session", movie, metadata={"ROI": None, "deviceType": device_type})
+    recording = open_recording(folder)
+    assert recording.shape == size
+    np.testing.assert_array_equal(recording.frames(), movie)
+    assert not any("px" in warning for warning in recording.metadata.warnings)
+
+
+def test_another_size_than_the_devices_own_without_roi_is_told(tmp_path: Path) -> None:
+    recording = open_recording(plain(tmp_path, metadata={"ROI": None, "deviceType": "Miniscope_V3"}))
     assert recording.shape == (24, 32)
-    assert not any("ROI" in warning for warning in recording.metadata.warnings)
+    told = "Miniscope_V3 gives 752×480 px and no ROI was set, the video has 32×24"
+    assert any(told in warning for warning in recording.metadata.warnings)
 
 
-@pytest.mark.parametrize("roi", [{"width": 600, "height": 600}, {"width": "wide"}, 7, None])
+@pytest.mark.parametrize("roi", [{"width": 600, "height": 600}, {"width": "wide"}, 7])
 def test_roi_that_contradicts_the_video_is_told(tmp_path: Path, roi: object) -> None:
     folder = plain(tmp_path)
     facts = json.loads((folder / "metaData.json").read_text()) | {"ROI": roi}
     (folder / "metaData.json").write_text(json.dumps(facts))
     recording = open_recording(folder)
     assert recording.shape == (24, 32)
-    assert any("ROI" in warning for warning in recording.metadata.warnings) == (roi is not None)
+    assert any("ROI" in warning for warning in recording.metadata.warnings)
 
 
 def test_frames_per_file_that_contradicts_the_files_is_told(tmp_path: Path) -> None:
@@ -295,6 +325,18 @@ def test_the_second_colour_of_a_scope_is_told(tmp_path: Path) -> None:
     metadata = open_recording(plain(tmp_path, metadata=changes)).metadata
     assert metadata.led_power == 0
     assert any("led1) is at 40" in warning for warning in metadata.warnings)
+
+
+@pytest.mark.parametrize(
+    ("device_type", "led", "told"),
+    [("Miniscope_V4_BNO", 100, False), ("Miniscope_V4_BNO", 101, True), ("Miniscope_V3", 255, False)],
+)
+def test_light_in_fine_steps_is_kept_as_written_and_told(
+    tmp_path: Path, device_type: str, led: int, told: bool
+) -> None:
+    metadata = open_recording(plain(tmp_path, metadata={"deviceType": device_type, "led0": led})).metadata
+    assert metadata.led_power == led
+    assert any(f"led0 is {led} of 100" in warning for warning in metadata.warnings) == told
 
 
 def test_numbered_videos_alone_are_not_miniscope_daq(tmp_path: Path) -> None:
@@ -380,6 +422,14 @@ def test_hardware_frame_number_counts_dropped_frames_across_its_wrap(tmp_path: P
     recording = open_recording(plain(tmp_path, hardware=hardware, buffer=[0, 3, 117, *[1] * 9]))
     assert (recording.clock.dropped, recording.clock.dropped_from) == (2 + 2, "hardware frame number")
     assert recording.clock.buffer_peak == 117
+
+
+@pytest.mark.parametrize(("peak", "told"), [(119, False), (120, True), (127, True)])
+def test_a_buffer_that_was_nearly_full_is_told(tmp_path: Path, peak: int, told: bool) -> None:
+    """The program throws frames away while all 128 places are taken, and its table does not show it."""
+    recording = open_recording(plain(tmp_path, buffer=[0, peak, *[1] * 10]))
+    warned = any(f"{peak} of 128 frames" in warning for warning in recording.metadata.warnings)
+    assert (recording.clock.buffer_peak, warned) == (peak, told)
 
 
 def test_a_cut_file_inside_keeps_the_times_of_those_after_it(tmp_path: Path) -> None:
