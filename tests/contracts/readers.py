@@ -127,6 +127,15 @@ class MovieContract:
         assert (again.files, again.metadata, again.clock) == (recording.files, recording.metadata, recording.clock)
         assert find_recordings(tmp_path) == found
 
+    @pytest.mark.parametrize("ending", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+    def test_line_endings_do_not_matter(self, folder: Path, recording: Recording, ending: bytes) -> None:
+        texts = [path for path in recording.side_files if path.suffix in (".csv", ".dat", ".json")]
+        for path in texts:
+            path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", ending))
+        again = self.open(folder)
+        np.testing.assert_array_equal(again.timestamps_s, recording.timestamps_s)
+        assert (again.metadata, again.notes, again.clock) == (recording.metadata, recording.notes, recording.clock)
+
     def test_reading_leaves_the_folder_as_it_was(self, folder: Path, tmp_path: Path) -> None:
         """A disk that the acquisition computer shares may be read-only."""
 
@@ -240,6 +249,14 @@ class ReaderContract(MovieContract):
         link.symlink_to(odd, target_is_directory=True)
         for path in (odd, link, str(link) + "/", odd.parent):
             np.testing.assert_array_equal(open_recording(path).frames(8, 12), movie[8:12])
+
+    def test_endings_in_capitals_do_not_matter(self, folder: Path, recording: Recording, movie: Movie) -> None:
+        for path in (*(file.path for file in recording.files), *recording.side_files):
+            path.rename(path.with_name(f"{path.stem}{path.suffix.upper()}"))
+        again = open_recording(folder)
+        np.testing.assert_array_equal(again.frames(8, 12), movie[8:12])
+        assert [file.path.suffix for file in again.files] == [".AVI"] * len(recording.files)
+        assert again.metadata == recording.metadata
 
     # -- counting
     def test_known_counts_spare_the_decoding(self, folder: Path, recording: Recording) -> None:

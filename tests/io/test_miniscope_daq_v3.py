@@ -71,6 +71,17 @@ def test_the_scope_is_the_camera_whose_rows_agree(tmp_path: Path) -> None:
         np.testing.assert_allclose(recording.timestamps_s, np.arange(12) / 20)
 
 
+def test_the_scope_s_last_frame_number_has_to_agree_too(tmp_path: Path) -> None:
+    """A behaviour camera that lost rows can have as many as the scope has frames."""
+    folder = write_v3_recording(tmp_path, make_movie(12), behaviour=make_movie(14), fps=10)
+    clock = folder / "timestamp.dat"
+    lost = ("0\t5\t", "0\t9\t")
+    clock.write_text("".join(line for line in clock.read_text().splitlines(True) if not line.startswith(lost)))
+    recording = open_recording(folder)
+    assert "camera 1 of 0, 1 is the scope" in recording.clock.rule
+    assert recording.fps == 10
+
+
 def test_two_cameras_that_agree_are_refused_or_told(tmp_path: Path) -> None:
     folder = write_v3_recording(tmp_path, make_movie(12), behaviour=make_movie(12))
     with pytest.raises(ClockError, match="2 of 2 cameras agree with the 12 frames"):
@@ -119,6 +130,15 @@ def test_facts_come_from_folder_name_and_settings(tmp_path: Path) -> None:
     assert (metadata.animal_name, metadata.led_power, metadata.device_type) == ("subject1", 12, "Miniscope_V3")
     assert [(note.time_s, note.text) for note in recording.notes] == [(3.0, "LED excitation intensity set to 14")]
     assert metadata.warnings == ()
+    settings = {"animal": "subject1", "excitation": "12", "msCamExposure": "255", "recordLength": "600"}
+    assert metadata.config == {"settings_and_notes.dat": settings}
+
+
+def test_a_recording_of_the_real_size_is_exact(tmp_path: Path) -> None:
+    movie = make_movie(3, 480, 752)
+    recording = open_recording(write_v3_recording(tmp_path, movie))
+    assert recording.shape == (480, 752)
+    np.testing.assert_array_equal(recording.frames(), movie)
 
 
 def test_a_folder_by_another_name_has_no_start_time_and_says_so(tmp_path: Path) -> None:
