@@ -296,6 +296,11 @@ def _session_metadata(
             f"microscope.fov in {SESSION_FILE} is {size[1]:g}×{size[0]:g} px, the video "
             f"{pictures.shape[1]}×{pictures.shape[0]}"
         )
+    powers = _part(session, "manual", "mScope", "ledMaxPower")
+    if isinstance(powers, list) and len(powers) > 1:
+        warnings.append(
+            f"{SESSION_FILE} tells of {len(powers)} channels (manual.mScope.ledMaxPower), read is one movie"
+        )
     warnings.append(f"{SESSION_FILE} tells neither when it was recorded nor of which animal")
     return RecordingMetadata(
         acquisition_software=software,

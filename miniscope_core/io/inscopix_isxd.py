@@ -14,7 +14,8 @@ References
 ----------
 inscopix/isxcore b8116a3: src/isxJsonUtils.cpp:626 (readJsonHeaderAtEnd), :76 (timing), :182 (spacing),
 src/isxIndexRange.cpp:30 (cropped ranges as "3 - 7"), src/isxTimingInfo.cpp (timeIdxToRecordedIdx: frames that are not
-stored), src/isxMosaicMovieFile.h:227-251 (words of a frame's header), api/isxSpacingInfo.h:32 (default pixel size).
+stored), src/isxMosaicMovieFile.h:227-251 (words of a frame's header), api/isxSpacingInfo.h:32 (default pixel size),
+api/isxMetadata.h:1445-1476 (colours).
 """
 
 import json
@@ -314,6 +315,12 @@ def _metadata(software: str, footer: dict[str, Any], shape: tuple[int, int], nom
     told = bool(across and down and across > 0 and down > 0 and across % _DEFAULT_UM)
     if across and not told:
         warnings.append(f"The pixel size, {across:g} µm, is the program's default and was not taken")
+    # Split by colour, a movie keeps how it was recorded and also names its own.
+    if _object(scope, "dualColor").get("mode") == "multiplexing" and _object(extra, "idps").get("channel") is None:
+        warnings.append(
+            "Frames of two colours alternate in this movie and are not separated: split it in Inscopix' program, and "
+            "read the movie of one colour"
+        )
     return RecordingMetadata(
         acquisition_software=software,
         device_name=text(scope.get("serial")),

@@ -7,8 +7,8 @@
       name.csv              frame_num, buffer_count, timestamp, black_padding_px, reconstructed_frame_index …
 
 A frame is sent in several buffers. ``reconstructed_frame_index`` is the frame's number in the AVI, −1 for a buffer that
-is in no frame of it. A buffer that came too short is padded with black, and one that did not come leaves what was there
-before: frames with either are marked as corrupt.
+is in no frame of it. A buffer that came too short is padded with black, and one that did not come leaves its
+part black: frames with either are marked as corrupt.
 
 References
 ----------

@@ -101,8 +101,24 @@ def test_the_program_s_default_pixel_size_is_nobody_s_measurement(tmp_path: Path
     assert any("6 µm" in warning for warning in metadata.warnings)
 
 
-def test_other_kinds_of_isxd_are_no_recording(tmp_path: Path) -> None:
-    footer = isxd_footer(movie := deep_movie(4)) | {"type": 1}
+@pytest.mark.parametrize(
+    ("dual", "channel", "told"),
+    [("multiplexing", None, True), ("multiplexing", "green", False), ("single", None, False), (None, None, False)],
+)
+def test_two_colours_that_alternate_in_a_movie_are_told(
+    tmp_path: Path, dual: str | None, channel: str | None, told: bool
+) -> None:
+    """Inscopix' program gives each colour a movie of its own, and writes which it is."""
+    footer = isxd_footer(movie := deep_movie(4))
+    footer["extraProperties"]["microscope"]["dualColor"] = {"enabled": True, "mode": dual} if dual else None
+    footer["extraProperties"]["idps"] = {"channel": channel} if channel else None
+    warnings = open_recording(write_isxd(tmp_path / "a.isxd", movie, footer)).metadata.warnings
+    assert any("Frames of two colours alternate" in warning for warning in warnings) == told
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 5])
+def test_other_kinds_of_isxd_are_no_recording(tmp_path: Path, kind: int) -> None:
+    footer = isxd_footer(movie := deep_movie(4)) | {"type": kind}
     path = write_isxd(tmp_path / "cells.isxd", movie, footer)
     assert find_recordings(tmp_path) == []
     with pytest.raises(RecordingFormatError):
@@ -250,6 +266,15 @@ def test_facts_of_a_session(tmp_path: Path) -> None:
     facts["microscope"]["fov"]["width"] = 99
     (folder / "session.json").write_text(json.dumps(facts))
     assert any("99×24 px, the video 32×24" in one for one in open_recording(folder).metadata.warnings)
+
+
+def test_a_session_of_two_channels_is_told(tmp_path: Path) -> None:
+    folder = write_inscopix_session(tmp_path, make_movie(12))
+    assert not any("channels" in one for one in open_recording(folder).metadata.warnings)
+    facts = json.loads((folder / "session.json").read_text())
+    facts["manual"]["mScope"]["ledMaxPower"] = [1.2, 0.8]
+    (folder / "session.json").write_text(json.dumps(facts))
+    assert any("2 channels (manual.mScope.ledMaxPower)" in one for one in open_recording(folder).metadata.warnings)
 
 
 def test_a_session_without_its_table_asks_for_it(tmp_path: Path) -> None:
