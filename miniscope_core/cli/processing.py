@@ -31,6 +31,7 @@ from miniscope_core.cli.recordings import (
     SubjectOption,
     TimeOption,
     ingest_options,
+    reading_options,
 )
 from miniscope_core.errors import ParameterError
 from miniscope_core.pipeline.requests import IngestOptions
@@ -93,10 +94,7 @@ def run(
         notes,
         clock,
         fps,
-        dataset=dataset,
-        files=files,
-        columns=columns,
-        join=join,
+        **reading_options(join, dataset, files, columns),
     )
     shared.settings  # noqa: B018 - refuse bad settings before Prefect starts
     started = datetime.now(UTC)
@@ -184,20 +182,13 @@ def process(
     from miniscope_core.pipeline.process import compute, refuse_occupied
 
     shared = common(context)
+    reading = reading_options(join, dataset, files, columns)
     parameters = parameters_from(method, assignments, clean)
     settings = shared.settings
     refuse_occupied(output)
     with ends_on_interrupt(SCRATCH_GRACE_S), shared.progress() as progress:
-        recording = (open_joined if join else open_recording)(
-            folder,
-            clock=clock,
-            fps=fps,
-            dataset=dataset,
-            files=files,
-            columns=columns,
-            progress=progress,
-            workers=settings.workers,
-        )
+        opener = open_joined if reading.pop("join") else open_recording
+        recording = opener(folder, clock=clock, fps=fps, progress=progress, workers=settings.workers, **reading)
         result = compute(recording, parameters, output, settings, progress)
     for note in result.info.notes:
         shared.say(f"[yellow]note:[/] {escape(note)}")

@@ -62,6 +62,26 @@ JoinOption = Annotated[
 NotesOption = Annotated[str, typer.Option(help="Remark on the recording.")]
 
 
+def reading_options(join: bool, dataset: str | None, files: str | None, columns: str | None) -> dict[str, Any]:
+    """Return the options of a command that only some recordings take, after refusing those that exclude each other.
+
+    Raises
+    ------
+    ParameterError
+        When recordings are to be joined that are said to be one movie of a file, or of files.
+    """
+    single = {"--dataset": dataset, "--files": files}
+    given = {name: value for name, value in single.items() if value is not None}
+    if join and given:
+        names = " and ".join(given)
+        raise ParameterError(
+            f"--join with {names}: got {', '.join(map(repr, given.values()))}, expected --join alone: it takes every "
+            f"recording of DIR as it finds it, and {names} {'mean' if len(given) > 1 else 'means'} one movie. Leave "
+            f"out {names} to join recordings, or --join to read one."
+        )
+    return {"join": join, "dataset": dataset, "files": files, "columns": columns}
+
+
 _FATES: Final = {"accepted": "accepted units", "rejected": "rejected units", "no unit": "no unit"}
 
 
@@ -91,15 +111,15 @@ def inspect(
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.plots import save_png
 
+    reading = reading_options(join, dataset, files, columns)
     if seeds:
         _inspect_seeds(common(context), folder, fps, picture, parameters_from("cnmfe", assignments, clean))
         return
     if assignments:
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
     with common(context).progress() as progress:
-        recording = (open_joined if join else open_recording)(
-            folder, clock=clock, fps=fps, dataset=dataset, files=files, columns=columns, progress=progress
-        )
+        opener = open_joined if reading.pop("join") else open_recording
+        recording = opener(folder, clock=clock, fps=fps, progress=progress, **reading)
     out.print(_facts(recording))
     out.print(_clock(recording))
     for warning in recording.metadata.warnings:
@@ -263,10 +283,7 @@ def ingest(
                 notes,
                 clock,
                 fps,
-                dataset=dataset,
-                files=files,
-                columns=columns,
-                join=join,
+                **reading_options(join, dataset, files, columns),
             )
             messages = [ingest_folder(archive, folder, options, progress).message]
         else:

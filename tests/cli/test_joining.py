@@ -40,6 +40,19 @@ def test_without_the_option_several_recordings_are_refused(miniscope: MiniscopeP
     assert "2 recordings in" in seen.err
 
 
+@pytest.mark.parametrize("command", ["inspect", "process", "ingest", "run"])
+@pytest.mark.parametrize("other", [("--files", "run_*.tif"), ("--dataset", "movie")])
+def test_join_with_what_means_one_recording_is_refused(
+    miniscope: MiniscopeProgram, day: Path, tmp_path: Path, command: str, other: tuple[str, str]
+) -> None:
+    output = ("--output", tmp_path / "out") if command == "process" else ()
+    seen = miniscope(command, day, "--join", *other, *output)
+    assert seen.status == 1
+    told = " ".join(seen.err.split())
+    assert f"--join with {other[0]}: got '{other[1]}', expected --join alone" in told
+    assert f"Leave out {other[0]}" in told
+
+
 def test_ingest_records_parts_and_joint(miniscope: MiniscopeProgram, day: Path) -> None:
     seen = miniscope("ingest", day, "--join")
     assert seen.status == 0, seen.err
