@@ -46,6 +46,7 @@ _STAMP_BYTES: Final = 8
 _SHIFT: Final = 4
 _TYPES: Final = {0: "<u2", 1: "<f4", 2: "<u1"}
 _KINDS: Final = {0: "movie", 1: "cell set", 2: "behaviour movie", 3: "GPIO", 4: "image", 5: "vessel set"}
+_MOVIES: Final = (0, 4)
 _RANGE: Final = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
 _DEFAULT_UM: Final = 3
 """What the program writes for a pixel's size when nobody told it."""
@@ -80,15 +81,17 @@ class InscopixIsxd:
         """Return the file's name; cell sets and other results that bear the same suffix are none."""
         if place.suffix.casefold() != _SUFFIX:
             return None
-        try:
-            kind = _footer(place)[0].get("type")
-        except (VideoError, MetadataError):
+        kind = _type_of(place)
+        if kind is None:
             return f"{place.name}"  # reading will tell what is broken
-        return f"{place.name} with type {_KINDS[kind]}" if kind in (0, 4) else None
+        return f"{place.name} with type {_KINDS[kind]}" if kind in _MOVIES else None
 
     def set_aside(self, place: Path) -> str | None:
-        """Return None: a behaviour movie has another type."""
-        return None
+        """Return what an ``.isxd`` file holds that is no movie of a microscope."""
+        kind = _type_of(place) if place.suffix.casefold() == _SUFFIX and place.is_file() else None
+        return (
+            None if kind is None or kind in _MOVIES else f"it holds a {_KINDS.get(kind, 'kind of data unknown here')}"
+        )
 
     def read(self, place: Path, options: ReadOptions) -> Recording:
         """Read a file.
@@ -99,9 +102,8 @@ class InscopixIsxd:
             When it is damaged or holds no movie of a camera.
         """
         footer, end = _footer(place)
-        if footer.get("type") not in (0, 4):
-            kind = _KINDS.get(_whole(footer.get("type"), -1), "something else")
-            raise RecordingFormatError(f"{place} holds a {kind}, expected a movie. Pass the movie's own file.")
+        if reason := self.set_aside(place):
+            raise RecordingFormatError(f"No movie in {place}: {reason}. Pass the movie's own file.")
         layout = _layout(place, footer, end)
         count = len(layout.places)
         known_counts(place, [place], [count], options.frame_counts)
@@ -134,6 +136,14 @@ class InscopixIsxd:
             ),
             evidence=self.recognise(place, options) or "",
         )
+
+
+def _type_of(path: Path) -> int | None:
+    """Return the number of the kind of data in a file; None where it is damaged, -1 where it names none."""
+    try:
+        return _whole(_footer(path)[0].get("type"), -1)
+    except (VideoError, MetadataError):
+        return None
 
 
 # -- layout -----------------------------------------------------------------------------------------------

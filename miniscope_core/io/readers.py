@@ -299,14 +299,26 @@ def _values(options: ReadOptions, names: Iterable[str]) -> str:
 
 
 def _refuse(place: Path) -> tuple[Reader, str]:
-    """Say what was looked for in a place that holds no recording."""
+    """Say why a place holds no recording: what is in it instead, or what was looked for."""
+    kind = "folder" if place.is_dir() else "file"
+    mine = [reader for reader in READERS if reader.place == kind]
+    if reason := next((reason for reader in mine if (reason := reader.set_aside(place))), None):
+        raise RecordingFormatError(
+            f"No miniscope recording in {place}: {reason}. Pass the miniscope's own folder or file; if this is one, "
+            "correct what tells otherwise."
+        )
     aside = []
     for one in _walk(place) if place.is_dir() else ():
         taken = _reader_of(one)
         if taken and (reason := taken[0].set_aside(one)):
             aside.append(f"{os.path.relpath(one, place)} is set aside: {reason}")
-    looked_for = "; ".join(f"{reader.name}: {reader.looks_for}" for reader in READERS)
+    if aside:
+        more = f" and {len(aside) - 4} more" if len(aside) > 4 else ""
+        raise RecordingFormatError(
+            f"No miniscope recording in {place}: got {'; '.join(aside[:4])}{more}. Pass the folder of a miniscope; if "
+            "one of these is one, correct what tells otherwise."
+        )
+    looked_for = "; ".join(f"{reader.name}: {reader.looks_for}" for reader in (READERS if kind == "folder" else mine))
     raise RecordingFormatError(
-        f"No miniscope recording in {place}. Looked for {looked_for}."
-        + (f" {'; '.join(aside[:4])}." if aside else " Pass the folder that holds the videos.")
+        f"No miniscope recording in {place}. Looked for {looked_for}. Pass the folder that holds the videos."
     )

@@ -116,12 +116,15 @@ def test_two_colours_that_alternate_in_a_movie_are_told(
     assert any("Frames of two colours alternate" in warning for warning in warnings) == told
 
 
-@pytest.mark.parametrize("kind", [1, 2, 3, 5])
-def test_other_kinds_of_isxd_are_no_recording(tmp_path: Path, kind: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [(1, "a cell set"), (2, "a behaviour movie"), (3, "a GPIO"), (5, "a vessel set"), (99, "a kind of data unknown")],
+)
+def test_other_kinds_of_isxd_are_no_recording_and_named(tmp_path: Path, kind: int, told: str) -> None:
     footer = isxd_footer(movie := deep_movie(4)) | {"type": kind}
     path = write_isxd(tmp_path / "cells.isxd", movie, footer)
     assert find_recordings(tmp_path) == []
-    with pytest.raises(RecordingFormatError):
+    with pytest.raises(RecordingFormatError, match=rf"No miniscope recording in .*cells\.isxd: it holds {told}"):
         open_recording(path)
 
 

@@ -94,8 +94,15 @@ def test_a_minicam_among_the_miniscopes_of_a_session_is_a_scope(tmp_path: Path) 
 
 def test_a_camera_folder_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
     session = write_v4_session(tmp_path, {SCOPE: make_movie(12)}, {"Cam": make_movie(15)})
-    with pytest.raises(RecordingFormatError, match="lists it as a camera"):
+    with pytest.raises(RecordingFormatError, match=r"No miniscope recording in .*Cam: .*lists it as a camera\. Pass"):
         open_recording(session / "Cam")
+
+
+def test_a_session_of_cameras_alone_says_so_and_nothing_about_other_formats(tmp_path: Path) -> None:
+    session = write_v4_session(tmp_path, {}, {"Cam A": make_movie(15), "Cam B": make_movie(9)})
+    with pytest.raises(RecordingFormatError, match=r"got Cam_A is set aside: .*Cam_B is set aside") as caught:
+        open_recording(session)
+    assert "Looked for" not in str(caught.value)
 
 
 def test_two_scopes_of_a_session_are_listed(tmp_path: Path) -> None:
