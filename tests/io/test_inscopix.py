@@ -93,6 +93,47 @@ def test_facts_of_an_isxd(tmp_path: Path) -> None:
     assert recording.clock.source == "timingInfo"
 
 
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ({"secsSinceEpoch": {"num": 1715934225, "den": 1}, "utcOffset": -25200}, datetime(2024, 5, 17, 1, 23, 45)),
+        ({"secsSinceEpoch": {"num": 1715934225, "den": 1}}, datetime(2024, 5, 17, 8, 23, 45)),
+        ({"secsSinceEpoch": {"num": 0, "den": 1000}, "utcOffset": 0}, None),
+        ({"secsSinceEpoch": {"num": 10**18, "den": 1}, "utcOffset": 0}, None),
+        ({}, None),
+    ],
+)
+def test_the_start_is_the_local_time_at_the_rig(
+    tmp_path: Path, start: dict[str, Any], expected: datetime | None
+) -> None:
+    footer = isxd_footer(movie := deep_movie(4), start=start)
+    metadata = open_recording(write_isxd(tmp_path / "a.isxd", movie, footer)).metadata
+    assert metadata.recording_datetime == expected
+    assert ("The start time is missing" in metadata.warnings) == (expected is None)
+
+
+def test_cropped_ranges_that_meet_or_overlap_count_once(tmp_path: Path) -> None:
+    footer = isxd_footer(movie := deep_movie(4), numTimes=10, cropped=["4 - 6", "1 - 2", "3", "5 - 6"])
+    recording = open_recording(write_isxd(tmp_path / "a.isxd", movie, footer))
+    np.testing.assert_allclose(recording.timestamps_s, np.array([0, 7, 8, 9]) * 0.05)
+    assert "6 cropped of 10 times" in recording.clock.rule
+
+
+def test_a_movie_of_which_nothing_is_stored_is_refused(tmp_path: Path) -> None:
+    footer = isxd_footer(deep_movie(4), dropped=[0, 1], cropped=["2 - 3"])
+    path = write_isxd(tmp_path / "a.isxd", deep_movie(4)[:0], footer)
+    with pytest.raises(VideoError, match="holds no frame: 4 times, 2 dropped, 0 blank, 2 cropped"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(("text", "told"), [(b"{", "no JSON"), (b"[1]", "a JSON list"), (b"\xff\xfe", "no JSON")])
+def test_a_description_that_cannot_be_read_is_refused(tmp_path: Path, text: bytes, told: str) -> None:
+    path = tmp_path / "a.isxd"
+    path.write_bytes(b"\0" * 64 + text + b"\0" + struct.pack("<Q", len(text)))
+    with pytest.raises(VideoError, match=rf"a\.isxd is damaged or cut short: got {told}.*Copy it again"):
+        open_recording(path)
+
+
 def test_the_program_s_default_pixel_size_is_nobody_s_measurement(tmp_path: Path) -> None:
     footer = isxd_footer(movie := deep_movie(4))
     footer["spacingInfo"]["pixelSize"] = {"x": {"num": 6, "den": 1}, "y": {"num": 6, "den": 1}}
@@ -234,6 +275,14 @@ def test_a_movie_of_another_length_than_its_table_is_refused(tmp_path: Path) -> 
         open_recording(path)
 
 
+def test_exported_times_since_1970_count_from_the_first(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "movie.tif", deep_movie(5))
+    write_inscopix_times(tmp_path / "movie.csv", [1715934225.5 + 0.05 * index for index in range(5)])
+    recording = open_recording(path)
+    np.testing.assert_allclose(recording.timestamps_s, np.arange(5) * 0.05, atol=1e-6)
+    assert "times count from the first row" in recording.clock.rule
+
+
 @pytest.mark.parametrize("row", ["4,0,4", "4,0,4,x", "4,0,4,"])
 def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, row: str) -> None:
     path = write_tiff(tmp_path / "movie.tif", deep_movie(5))
@@ -290,6 +339,23 @@ def test_a_session_without_its_table_asks_for_it(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(RecordingError, match="Video missing"):
         open_recording(folder, fps=20)
+
+
+def test_times_of_a_session_since_1970_count_from_the_first(tmp_path: Path) -> None:
+    folder = write_inscopix_session(tmp_path, make_movie(12))
+    table = folder / "recording_1" / "movie-timestamps.csv"
+    rows = [f"{index}, {1715934225500 + 50 * index}" for index in range(12)]
+    table.write_text("\n".join(["frame, time (ms)", *rows]) + "\n")
+    recording = open_recording(folder)
+    np.testing.assert_allclose(recording.timestamps_s, np.arange(12) * 0.05)
+    assert "times count from the first row" in recording.clock.rule
+
+
+def test_a_session_whose_json_is_broken_is_named(tmp_path: Path) -> None:
+    folder = write_inscopix_session(tmp_path, make_movie(12))
+    (folder / "session.json").write_text("{")
+    with pytest.raises(MetadataError, match=r"session\.json in .* is no readable JSON"):
+        open_recording(folder)
 
 
 def test_two_recordings_in_a_session_are_refused(tmp_path: Path) -> None:

@@ -141,8 +141,34 @@ def test_a_recording_of_the_real_size_is_exact(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recording.frames(), movie)
 
 
-def test_a_folder_by_another_name_has_no_start_time_and_says_so(tmp_path: Path) -> None:
-    folder = write_v3_recording(tmp_path, make_movie(12)).rename(tmp_path / "mouse 7")
+def test_settings_without_sense_and_other_videos_are_told(tmp_path: Path) -> None:
+    folder = write_v3_recording(tmp_path, make_movie(12), behaviour=make_movie(14))
+    settings = folder / "settings_and_notes.dat"
+    settings.write_text(settings.read_text().replace("subject1\t12", "\tbright"))
+    write_video(folder / "processed.avi", make_movie(3))
+    metadata = open_recording(folder).metadata
+    assert (metadata.animal_name, metadata.led_power) == (None, None)
+    assert metadata.warnings == (
+        "Other videos in the folder are not read: processed.avi",
+        "excitation in settings_and_notes.dat: got 'bright', expected a number; left out",
+    )
+
+
+def test_rows_that_are_missing_inside_are_told_by_the_frame_number(tmp_path: Path) -> None:
+    folder = write_v3_recording(tmp_path, make_movie(10), times_ms=list(range(0, 600, 50)))
+    clock = folder / "timestamp.dat"
+    lines = clock.read_text().splitlines(True)
+    clock.write_text("".join([*lines[:5], *lines[7:]]))
+    with pytest.raises(
+        ClockError, match=r"timestamp\.dat counts frames with 1 jumps, first at line 6: rows are missing"
+    ):
+        open_recording(folder)
+
+
+@pytest.mark.parametrize("name", ["mouse 7", "13_45_2019/H15_M45_S12"])
+def test_a_folder_by_another_name_has_no_start_time_and_says_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / "13_45_2019").mkdir()
+    folder = write_v3_recording(tmp_path, make_movie(12)).rename(tmp_path / name)
     metadata = open_recording(folder).metadata
     assert metadata.recording_datetime is None
     assert any("M_D_YYYY/H15_M45_S12" in warning for warning in metadata.warnings)

@@ -501,6 +501,14 @@ def test_head_orientation_is_joined_on_time_not_on_rows(tmp_path: Path) -> None:
     assert folder / "headOrientation.csv" in recording.side_files
 
 
+@pytest.mark.parametrize("header", ["qw,qx,qy,qz", "Time Stamp (ms),qw,qx,qy,qz"])
+def test_head_orientation_is_read_by_place_because_early_headers_forget_the_time(tmp_path: Path, header: str) -> None:
+    """Versions before 0.16 wrote the time and named four columns of five."""
+    folder = plain(tmp_path)
+    (folder / "headOrientation.csv").write_text(f"{header}\n\n47,1,0,0,0\n")
+    np.testing.assert_array_equal(open_recording(folder).head_orientation, [[0.047, 1, 0, 0, 0]])
+
+
 # -- codecs ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("codec", "colour"), [("GREY", False), ("FFV1", True)])
 def test_lossless_codecs_are_exact(tmp_path: Path, codec: str, colour: bool) -> None:

@@ -46,6 +46,24 @@ def test_frames_that_miss_a_part_are_marked(tmp_path: Path) -> None:
     assert recording.clock.problems == ()
 
 
+def test_columns_that_a_version_does_not_write_are_done_without(tmp_path: Path) -> None:
+    rows = buffer_rows(6)
+    del rows[11]  # the last buffer of frame 3
+    wanted = ("timestamp", "reconstructed_frame_index")
+    recording = open_recording(
+        write_mio(tmp_path / "a.avi", make_movie(6), [{name: row[name] for name in wanted} for row in rows])
+    )
+    assert recording.corrupt_frames == (3,)
+    assert recording.clock.dropped_from == "gaps in time"
+    assert recording.metadata.config["a.csv"] == {"buffers": 17, "buffers_of_no_frame": 0, "buffers_a_frame": 3}
+
+
+def test_a_buffer_that_came_twice_makes_no_frame_whole(tmp_path: Path) -> None:
+    rows = buffer_rows(6)
+    rows[11] = rows[10]  # of frame 3 the second came again, the last did not
+    assert open_recording(write_mio(tmp_path / "a.avi", make_movie(6), rows)).corrupt_frames == (3,)
+
+
 def test_dropped_frames_are_counted_by_the_device_s_number(tmp_path: Path) -> None:
     rows = [row for row in buffer_rows(9) if row["frame_num"] not in (103, 104, 107)]
     for row in rows:
