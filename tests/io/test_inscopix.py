@@ -79,6 +79,21 @@ def test_the_hardware_s_stamps_are_the_clock(tmp_path: Path) -> None:
         open_recording(write_isxd(tmp_path / "a.isxd", movie, stamps_us=stamps))
 
 
+def test_stamps_begin_where_the_first_frame_that_is_stored_belongs(tmp_path: Path) -> None:
+    footer = isxd_footer(movie := deep_movie(4), numTimes=6, dropped=[0], cropped=["1"])
+    stamps = [2**33 + 50_000 * index for index in range(4)]
+    recording = open_recording(write_isxd(tmp_path / "a.isxd", movie, footer, stamps_us=stamps))
+    np.testing.assert_allclose(recording.timestamps_s, [0.1, 0.15, 0.2, 0.25])
+    np.testing.assert_array_equal(recording.frames(), movie)
+
+
+@pytest.mark.parametrize("version", [0, None])
+def test_files_from_before_headers_have_none_whatever_they_say(tmp_path: Path, version: int | None) -> None:
+    footer = isxd_footer(movie := deep_movie(4)) | {"fileVersion": version, "hasFrameHeaderFooter": True}
+    recording = open_recording(write_isxd(tmp_path / "a.isxd", movie, footer))
+    np.testing.assert_array_equal(recording.frames(), movie)
+
+
 def test_facts_of_an_isxd(tmp_path: Path) -> None:
     recording = open_recording(write_isxd(tmp_path / "a.isxd", deep_movie(4)))
     metadata = recording.metadata

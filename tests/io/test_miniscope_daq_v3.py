@@ -9,7 +9,7 @@ import pytest
 
 from miniscope_core.errors import ClockError, RecordingFormatError, VideoError
 from miniscope_core.io import find_recordings, open_recording
-from tests.builders import Movie, make_movie, write_v3_recording, write_video
+from tests.builders import Movie, cut_file, make_movie, write_v3_recording, write_video
 from tests.contracts.readers import FRAMES_PER_FILE, ReaderContract
 
 
@@ -107,6 +107,19 @@ def test_a_first_time_that_is_possible_stays(tmp_path: Path) -> None:
     recording = open_recording(write_v3_recording(tmp_path, make_movie(12), times_ms=[13, *range(50, 600, 50)]))
     assert recording.timestamps_s[0] == 0.013
     assert "set to 0" not in recording.clock.rule
+
+
+def test_a_cut_file_inside_keeps_the_times_of_those_after_it(tmp_path: Path) -> None:
+    """Nothing tells how many frames a file held but that the program fills each with 1000."""
+    movie = make_movie(2100, 8, 10)
+    folder = write_v3_recording(tmp_path, movie)
+    cut_file(folder / "msCam2.avi", 0.6)
+    recording = open_recording(folder, clock="report")
+    kept = recording.files[1].frame_count
+    assert 0 < kept < 1000
+    index = [*range(1000 + kept), *range(2000, 2100)]
+    np.testing.assert_array_equal(recording.frames(1000 + kept - 2), movie[index][1000 + kept - 2 :])
+    np.testing.assert_allclose(recording.timestamps_s, np.array(index) / 20)
 
 
 def test_an_empty_last_file_is_no_fault(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ import pytest
 
 from miniscope_core.errors import ClockError, MetadataError, RecordingFormatError, VideoError
 from miniscope_core.io import Recording, find_recordings, open_recording
+from miniscope_core.io.metadata import parse_gain
 from tests.builders import (
     SCOPE,
     Movie,
     cut_file,
     make_movie,
     regular_times_ms,
+    session_metadata,
     write_v4_clock,
     write_v4_device,
     write_v4_session,
@@ -216,6 +218,11 @@ def test_gain_words_become_numbers_by_device_type(
     assert any("gain" in warning for warning in metadata.warnings) == (expected is None)
 
 
+@pytest.mark.parametrize("device_type", ["Minicam-Mono-XGA", "Siminiscope_1024X768"])
+def test_gain_of_a_minicam_is_told_as_a_multiple(device_type: str) -> None:
+    assert [parse_gain(word, device_type) for word in ("1X", "8X", "16X", "32X", "Low")] == [1, 8, 16, 32, None]
+
+
 @pytest.mark.parametrize(
     ("device_type", "size"),
     [
@@ -252,9 +259,10 @@ def test_roi_that_contradicts_the_video_is_told(tmp_path: Path, roi: object) -> 
     assert any("ROI" in warning for warning in recording.metadata.warnings)
 
 
-def test_frames_per_file_that_contradicts_the_files_is_told(tmp_path: Path) -> None:
-    recording = open_recording(plain(tmp_path, frames_per_file=5, metadata={"framesPerFile": 1000}))
-    assert any("framesPerFile is 1000" in warning for warning in recording.metadata.warnings)
+@pytest.mark.parametrize(("written", "told"), [(5, 1000), (1000, 5)])
+def test_frames_per_file_that_contradicts_the_files_is_told(tmp_path: Path, written: int, told: int) -> None:
+    recording = open_recording(plain(tmp_path, frames_per_file=written, metadata={"framesPerFile": told}))
+    assert any(f"framesPerFile is {told}" in warning for warning in recording.metadata.warnings)
 
 
 def test_metadata_of_an_earlier_recording_show_in_the_folder_s_name(tmp_path: Path) -> None:
@@ -503,7 +511,7 @@ def test_head_orientation_is_joined_on_time_not_on_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["qw,qx,qy,qz", "Time Stamp (ms),qw,qx,qy,qz"])
 def test_head_orientation_is_read_by_place_because_early_headers_forget_the_time(tmp_path: Path, header: str) -> None:
-    """Versions before 0.16 wrote the time and named four columns of five."""
+    """Version 0.14 wrote the time and named four columns of five."""
     folder = plain(tmp_path)
     (folder / "headOrientation.csv").write_text(f"{header}\n\n47,1,0,0,0\n")
     np.testing.assert_array_equal(open_recording(folder).head_orientation, [[0.047, 1, 0, 0, 0]])
@@ -522,6 +530,14 @@ def test_lossy_codecs_are_told(tmp_path: Path, codec: str) -> None:
     recording: Recording = open_recording(plain(tmp_path, codec=codec))
     assert recording.frame_count == 12
     assert any("compressed with loss" in warning for warning in recording.metadata.warnings)
+
+
+def test_metadata_of_a_recording_above_the_folder_are_not_the_sessions(tmp_path: Path) -> None:
+    """One recording was copied into another's folder, whose single metaData.json tells its session too."""
+    outer = plain(tmp_path, metadata={"animalName": "somebody else's", **session_metadata()})
+    inner = write_v4_device(outer / "inner", make_movie(12))
+    metadata = open_recording(inner).metadata
+    assert (metadata.animal_name, metadata.recording_datetime) == (None, None)
 
 
 def test_metadata_of_another_kind_above_the_folder_are_not_the_sessions(tmp_path: Path) -> None:
