@@ -32,6 +32,10 @@ _MAX_FPS: Final = 1000 / _SHORTEST_MS
 _REMEDY: Final = (
     "Copy the recording again; to go on with the frames that have a time pass clock='report' (--clock report)."
 )
+_BACKWARD_REMEDY: Final = (
+    "The clock itself was set back while it recorded, so a copy will be no better. Pass clock='interpolate' (--clock "
+    "interpolate) to replace times that cannot be right, or clock='report' (--clock report) to keep them as they are."
+)
 _LEAST_ROOM: Final = 0.5
 """Part of a usual interval that every invented time must have to itself: with less the clock itself went back."""
 _CATCH_UP: Final = 0.75
@@ -222,12 +226,14 @@ def join_clock(
     index, rule, mismatch = _match(rows, [file.frame_count for file in files], frames_per_file)
     if mismatch:
         mismatch += _suspects(files, frames_per_file, None if rows.frames is not None else len(rows.times_ms))
-    problems = [problem for problem in (mismatch, *rows.problems, _backward(rows)) if problem]
+    backward = _backward(rows)
+    problems = [problem for problem in (mismatch, *rows.problems, backward) if problem]
     if policy == "strict" and (problems or video_problems):
         kind = ClockError if problems else VideoError
+        remedy = _BACKWARD_REMEDY if problems == [backward] and not video_problems else _REMEDY
         raise kind(
             f"{'Clock and video disagree' if mismatch else 'Doubtful recording'} at {folder}: "
-            f"{'; '.join([*problems, *video_problems])}. {_REMEDY}"
+            f"{'; '.join([*problems, *video_problems])}. {remedy}"
         )
     if not len(index):
         raise ClockError(

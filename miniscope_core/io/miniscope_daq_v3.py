@@ -144,14 +144,17 @@ def select_camera(folder: Path, table: Table, frame_count: int) -> ClockRows:
             f"{table.path.name} in {folder} has no rows. Is the copy complete? To go on without it pass fps= (--fps)."
         )
     agreeing = [camera for camera, rows in rows_of.items() if len(rows) == frame_count == int(frames[rows[-1]])]
+    camera = (agreeing or sorted(rows_of, key=lambda one: abs(len(rows_of[one]) - frame_count)))[0]
     problems = list(table.problems)
     if len(agreeing) != 1 and len(rows_of) > 1:
         told = "; ".join(
             f"camera {camera} has {len(rows)} rows up to frame {frames[rows[-1]]}" for camera, rows in rows_of.items()
         )
         count = len(agreeing) or "none"
-        problems.append(f"{count} of {len(rows_of)} cameras agree with the {frame_count} frames that decode ({told})")
-    camera = (agreeing or sorted(rows_of, key=lambda one: abs(len(rows_of[one]) - frame_count)))[0]
+        problems.append(
+            f"{count} of {len(rows_of)} cameras agree with the {frame_count} frames that decode ({told}): nothing else "
+            f"tells which one is the scope, and camera {camera} would be taken"
+        )
     rows = rows_of[camera]
     if (jumps := np.flatnonzero(np.diff(frames[rows]) != 1)).size:
         line = table.lines[rows[int(jumps[0]) + 1]]

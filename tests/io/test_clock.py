@@ -91,6 +91,15 @@ def test_a_doubtful_video_alone_is_the_videos_error() -> None:
     assert report.problems == ("0.avi is cut short",)
 
 
+def test_a_clock_that_was_set_back_is_not_answered_with_another_copy() -> None:
+    times = np.arange(20) * 50.0
+    times[10] = 10
+    with pytest.raises(ClockError, match=r"goes back 1 times.*a copy will be no better\. Pass clock='interpolate'"):
+        join(rows_of(times), 20)
+    with pytest.raises(ClockError, match=r"goes back 1 times.* Copy the recording again"):
+        join(rows_of(times), 19)
+
+
 # -- inventing -------------------------------------------------------------------------------------------
 def test_frames_after_the_last_row_get_times_at_the_usual_interval_and_are_marked() -> None:
     clock = join(rows_of([0, 50, 100, 150]), 7, policy="interpolate")
