@@ -230,6 +230,8 @@ def _load(folder: Path) -> _Facts:
         facts.device = load_json(path)
         facts.config[METADATA_FILE] = facts.device
         facts.files.append(path)
+        if text(facts.device.get("deviceType")) is None and text(facts.device.get("deviceName")) is None:
+            facts.warnings.append(f"{METADATA_FILE} names no device, and settings are unknown: is it the session's?")
     else:
         facts.warnings.append(f"{METADATA_FILE} missing in the recording folder: device and settings are unknown")
     # A link to a device folder from elsewhere still belongs to the session where the folder lies.

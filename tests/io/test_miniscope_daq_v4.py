@@ -362,6 +362,15 @@ def test_numbered_videos_alone_are_not_miniscope_daq(tmp_path: Path) -> None:
     assert open_recording(folder, fps=20).metadata.acquisition_software == "Video"
 
 
+def test_a_folder_made_flat_that_kept_the_sessions_metadata_says_so(tmp_path: Path) -> None:
+    """Both files have one name, so that of the device was written over when all was put into one folder."""
+    folder = plain(tmp_path)
+    (folder / "metaData.json").write_text(json.dumps(session_metadata()))
+    metadata = open_recording(folder).metadata
+    assert (metadata.animal_name, metadata.device_type) == ("subject1", None)
+    assert any("metaData.json names no device" in warning for warning in metadata.warnings)
+
+
 def test_missing_metadata_are_told_and_no_more(tmp_path: Path) -> None:
     folder = plain(tmp_path)
     (folder / "metaData.json").unlink()
