@@ -316,7 +316,8 @@ def _metadata(software: str, footer: dict[str, Any], shape: tuple[int, int], nom
     extra = _object(footer, "extraProperties")
     scope, animal = _object(extra, "microscope"), _object(extra, "animal")
     warnings: list[str] = []
-    started = _started(_object(_object(footer, "timingInfo"), "start"))
+    start = _object(_object(footer, "timingInfo"), "start")
+    started = _started(start)
     if started is None:
         warnings.append("The start time is missing")
     size = _object(_object(footer, "spacingInfo"), "pixelSize")
@@ -339,6 +340,7 @@ def _metadata(software: str, footer: dict[str, Any], shape: tuple[int, int], nom
         researcher_name=text(_object(extra, "experimenter").get("name") or extra.get("experimenterName")),
         experiment_name=text(extra.get("name")),
         recording_datetime=started,
+        started_unix_ms=round((_ratio(start.get("secsSinceEpoch")) or 0) * 1000) if started else None,
         nominal_fps=nominal,
         gain=number(scope.get("gain")),
         led_power=number(_object(scope, "led").get("exPower")),

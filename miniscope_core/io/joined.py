@@ -87,9 +87,9 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
         raise RecordingFormatError(
             f"Recordings to join: got {len(recordings)}, expected at least 2. Name a folder that holds more."
         )
-    begun = {id(one): _begun(one) for one in recordings}
-    ordered = sorted(recordings, key=lambda one: begun[id(one)])
-    starts_s = [(begun[id(one)] - begun[id(ordered[0])]).total_seconds() for one in ordered]
+    began_s = _beginnings(recordings)
+    ordered = [recordings[at] for at in sorted(range(len(recordings)), key=began_s.__getitem__)]
+    starts_s = sorted(began_s)
     _refuse_others(ordered)
     _refuse_overlaps(ordered, starts_s)
     counts = [one.frame_count for one in ordered]
@@ -126,6 +126,19 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
             for one, start, start_s in zip(ordered, first, starts_s, strict=True)
         ),
     )
+
+
+def _beginnings(recordings: Sequence[Recording]) -> list[float]:
+    """Return when each began, s after the earliest.
+
+    By the time since 1970 where all tell it, because a night with a change of summer time has an hour twice.
+    """
+    local = [_begun(one) for one in recordings]
+    moments = [one.metadata.started_unix_ms for one in recordings]
+    known = [moment for moment in moments if moment is not None]
+    if len(known) == len(recordings):
+        return [(moment - min(known)) / 1000 for moment in known]
+    return [(begun - min(local)).total_seconds() for begun in local]
 
 
 def _begun(recording: Recording) -> datetime:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,12 @@ LED_STEPS: Final[Mapping[str, int]] = {"Miniscope_V4_BNO": 100, "Miniscope_V4": 
 _MAX_TEXT: Final = 255
 """Longest name that the database takes."""
 _RATE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(?:fps|hz)?\s*", re.IGNORECASE)
+_MAX_UNIX_MS: Final = 1e13
+_WIDEST_ZONE_MS: Final = 14 * 3_600_000
+_ZONE_STEP_MS: Final = 15 * 60_000
+"""Zones differ by quarters of an hour."""
+_SAME_MS: Final = 1000
+"""Other programs that write such files round."""
 _START_FIELDS: Final = ("year", "month", "day", "hour", "minute", "second")
 _DATE_FOLDER: Final = re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}")
 _TIME_FOLDER: Final = re.compile(r"[0-9]{2}_[0-9]{2}_[0-9]{2}")
@@ -142,6 +148,25 @@ def parse_start_time(config: Mapping[str, Any]) -> datetime | None:
     whole = [int(part) for part in parts if part is not None]
     year, month, day, hour, minute, second = whole
     return datetime(year, month, day, hour, minute, second, min(999_999, max(0, int(milliseconds * 1000))))
+
+
+def parse_start_unix_ms(config: Mapping[str, Any], started: datetime) -> int | None:
+    """Return the moment since 1970 that a session's metadata tell beside its local date.
+
+    Raises
+    ------
+    ValueError
+        When the two are no time zone apart: one of them was changed.
+    """
+    fields = config.get("recordingStartTime", config)
+    value = number(fields.get("msecSinceEpoch")) if isinstance(fields, Mapping) else None
+    if value is None or abs(value) > _MAX_UNIX_MS:
+        return None
+    zone_ms = round((started - datetime(1970, 1, 1)) / timedelta(milliseconds=1)) - int(value)
+    off_ms = abs(zone_ms - round(zone_ms / _ZONE_STEP_MS) * _ZONE_STEP_MS)
+    if abs(zone_ms) > _WIDEST_ZONE_MS or off_ms > _SAME_MS:
+        raise ValueError(f"msecSinceEpoch is {value:.0f}, which is no time zone from {started:%Y-%m-%d %H:%M:%S}")
+    return int(value)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from miniscope_core.io.metadata import (
     parse_gain,
     parse_rate,
     parse_start_time,
+    parse_start_unix_ms,
     start_named_by_folders,
     text,
 )
@@ -273,6 +274,7 @@ def _metadata(software: str, folder: Path, facts: _Facts, nominal_fps: float | N
     for name in _TEXTS:
         value = device.get(name) if name.startswith("device") else facts.first(name)
         facts.warnings += filter(None, [cleaned(name, value, METADATA_FILE)])
+    started, unix_ms = _start_time(folder, facts)
     return RecordingMetadata(
         acquisition_software=software,
         device_name=text(device.get("deviceName")),
@@ -280,7 +282,8 @@ def _metadata(software: str, folder: Path, facts: _Facts, nominal_fps: float | N
         animal_name=text(facts.first("animalName")),
         researcher_name=text(facts.first("researcherName")),
         experiment_name=text(facts.first("experimentName")),
-        recording_datetime=_start_time(folder, facts),
+        recording_datetime=started,
+        started_unix_ms=unix_ms,
         nominal_fps=nominal_fps,
         gain=gain,
         led_power=led_power,
@@ -307,20 +310,29 @@ def _frames_per_file(facts: _Facts) -> int | None:
     return None
 
 
-def _start_time(folder: Path, facts: _Facts) -> datetime | None:
+def _start_time(folder: Path, facts: _Facts) -> tuple[datetime | None, int | None]:
+    """Return the local start, and the same moment in ms since 1970 where it is told."""
     for config in (facts.session, facts.device):
         try:
             if (found := parse_start_time(config)) is not None:
                 facts.warnings += _other_start(folder, found)
-                return found
+                return found, _unix_ms(config, found, facts)
         except (ValueError, OverflowError) as error:
             facts.warnings.append(f"Start time in {METADATA_FILE} cannot be used: {error}")
     named = _named(folder)
     if named is not None and named.moment is not None:
         facts.warnings.append(f"Start time is not in {METADATA_FILE}: taken from the folder names {named.place}")
-        return named.moment
+        return named.moment, None
     facts.warnings.append(f"Start time is told neither by {METADATA_FILE} nor by the folder names")
-    return None
+    return None, None
+
+
+def _unix_ms(config: dict[str, Any], started: datetime, facts: _Facts) -> int | None:
+    try:
+        return parse_start_unix_ms(config, started)
+    except ValueError as error:
+        facts.warnings.append(f"Start time in {METADATA_FILE}: {error}; the date is used")
+        return None
 
 
 def _named(folder: Path) -> NamedStart | None:

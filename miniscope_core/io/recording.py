@@ -77,6 +77,9 @@ class RecordingMetadata(BaseModel):
     recording_datetime: datetime | None = Field(
         default=None, description="Local time at the rig, without zone, as the programs write it"
     )
+    started_unix_ms: int | None = Field(
+        default=None, description="The same moment since 1970, which no change of the rig's clock to summer time moves"
+    )
     nominal_fps: float | None = Field(default=None, gt=0)
     gain: float | None = None
     led_power: float | None = None

@@ -98,6 +98,7 @@ def test_facts_of_an_isxd(tmp_path: Path) -> None:
     recording = open_recording(write_isxd(tmp_path / "a.isxd", deep_movie(4)))
     metadata = recording.metadata
     assert metadata.recording_datetime == datetime(2024, 5, 17, 10, 23, 45, 500000)  # 08:23:45.5 UTC + 2 h
+    assert metadata.started_unix_ms == 1715934225500
     assert (metadata.animal_name, metadata.device_type, metadata.gain, metadata.led_power) == (
         "subject1",
         "nVista3",

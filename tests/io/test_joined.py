@@ -49,6 +49,19 @@ def test_each_keeps_its_own_clock_and_the_pause_is_there() -> None:
     assert joined.clock.longest_interval_ms < 100
 
 
+def test_a_night_in_which_summer_time_ends_is_placed_by_the_time_since_1970() -> None:
+    """Half past two comes twice; by the rig's date the second recording would be the first."""
+    night = datetime(2024, 10, 27, 2, 50)
+    pair = [one(1, night), one(2, night - timedelta(minutes=45))]
+    told = [
+        replace(part, metadata=part.metadata.model_copy(update={"started_unix_ms": 1_729_990_200_000 + later}))
+        for part, later in zip(pair, (0, 900_125), strict=True)
+    ]
+    joined = join_recordings(told[::-1])
+    assert [(part.directory.name, part.start_s) for part in joined.parts] == [("t1", 0.0), ("t2", 900.125)]
+    assert [part.directory.name for part in join_recordings([told[0], pair[1]]).parts] == ["t2", "t1"]
+
+
 def test_frames_come_from_the_recording_that_they_are_of_whatever_range_is_read() -> None:
     joined = join_recordings([one(number, START + timedelta(minutes=number)) for number in (3, 1, 2)])
     order = joined.frames()[:, 0, 0]

@@ -155,6 +155,7 @@ def test_start_time_nested_or_flat(tmp_path: Path, nested: bool) -> None:
     session = write_v4_session(tmp_path, {SCOPE: make_movie(12)}, nested=nested)
     metadata = open_recording(session).metadata
     assert metadata.recording_datetime == datetime(2021, 1, 1, 0, 0, 1, 250_000)
+    assert metadata.started_unix_ms == 1609459201250
     assert (metadata.animal_name, metadata.researcher_name) == ("subject1", "somebody")
     assert metadata.experiment_name == "linear track"
     assert metadata.warnings == ()
@@ -166,6 +167,23 @@ def test_start_time_from_the_folder_names_is_told(tmp_path: Path) -> None:
     metadata = open_recording(session).metadata
     assert metadata.recording_datetime == datetime(2021, 1, 1, 0, 0, 1)
     assert any("taken from the folder names 2021_01_01/00_00_01" in warning for warning in metadata.warnings)
+
+
+@pytest.mark.parametrize(
+    ("shift_ms", "kept"),
+    [(0, True), (-7_200_000, True), (20_700_000, True), (-1, True), (60_000, False), (86_400_000, False)],
+)
+def test_the_moment_since_1970_is_kept_where_it_is_a_time_zone_from_the_date(
+    tmp_path: Path, shift_ms: int, kept: bool
+) -> None:
+    session = write_v4_session(tmp_path, {SCOPE: make_movie(12)})
+    facts = json.loads((session / "metaData.json").read_text())
+    facts["recordingStartTime"]["msecSinceEpoch"] += shift_ms
+    (session / "metaData.json").write_text(json.dumps(facts))
+    metadata = open_recording(session).metadata
+    assert metadata.recording_datetime == datetime(2021, 1, 1, 0, 0, 1, 250_000)
+    assert metadata.started_unix_ms == (1609459201250 + shift_ms if kept else None)
+    assert any("no time zone from 2021-01-01 00:00:01" in warning for warning in metadata.warnings) != kept
 
 
 def test_start_time_that_is_no_date_is_told(tmp_path: Path) -> None:
