@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miniscope_core import models as m
 from miniscope_core.errors import ConflictError, RecordingFormatError
-from miniscope_core.io import find_recordings, open_recording
+from miniscope_core.io import Recording, find_recordings, open_recording
 from miniscope_core.io.joined import join_recordings
 from miniscope_core.models import RecordingKey, get
 from miniscope_core.pipeline.files import RawFiles
@@ -71,12 +71,11 @@ def _ingest_all(archive: Archive, raw: RawFiles, folder: Path, options: IngestOp
         open_recording(place, clock="report", fps=options.fps, columns=options.columns, trust_containers=True)
         for place in places
     ]
-    join_recordings(looks)
-    starts = [look.metadata.recording_datetime for look in looks]
-    known = sorted((start, at) for at, start in enumerate(starts) if start is not None)
-    if options.session_datetime is None:
-        single = single.model_copy(update={"session_datetime": known[0][0].replace(microsecond=0)})
-    keys = [ingest_recording(archive, raw.remote.where(places[at]), single, progress).key for _, at in known]
+    order = _in_order(join_recordings(looks), looks)
+    earliest = looks[order[0]].metadata.recording_datetime
+    if options.session_datetime is None and earliest is not None:
+        single = single.model_copy(update={"session_datetime": earliest.replace(microsecond=0)})
+    keys = [ingest_recording(archive, raw.remote.where(places[at]), single, progress).key for at in order]
     return join_ingested(archive, keys, options, progress)
 
 
@@ -101,7 +100,9 @@ def join_ingested(
             f"Recordings to join: got those of the sessions {named}, expected one session. Ingest them with the same "
             "session_datetime= (--session-datetime)."
         )
-    joined = join_recordings([open_ingested(archive, key, progress) for key in keys])
+    opened = [open_ingested(archive, key, progress) for key in keys]
+    joined = join_recordings(opened)
+    keys = [keys[at] for at in _in_order(joined, opened)]
     with archive.database.session() as session:
         digests = [get(session, m.RecordingInfo, **key.columns).content_digest for key in keys]
     digest = hashlib.sha256("\n".join(["joined", *digests]).encode()).hexdigest()
@@ -114,3 +115,9 @@ def join_ingested(
         ),
         progress,
     )
+
+
+def _in_order(joined: Recording, recordings: Sequence[Recording]) -> list[int]:
+    """Return the recordings' positions in the order in which they lie in the joined one."""
+    places = [part.directory for part in joined.parts]
+    return sorted(range(len(recordings)), key=lambda at: places.index(recordings[at].directory))

@@ -13,7 +13,7 @@ from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.pipeline.curate import curate_processing
 from miniscope_core.pipeline.extract import extract_traces
 from miniscope_core.pipeline.ingest import ingest_recording
-from miniscope_core.pipeline.join import ingest_folder, ingest_joined
+from miniscope_core.pipeline.join import ingest_folder, ingest_joined, join_ingested
 from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.process import add_parameters, add_task, process_recording
 from miniscope_core.pipeline.requests import IngestOptions
@@ -52,6 +52,16 @@ def day(scene: Simulated, raw: Path) -> Path:
     part(scene, slice(0, 250)).write_v4(raw / "day" / "14_30_15", start=datetime(2024, 3, 5, 14, 30, 15))
     part(scene, slice(250, 600)).write_v4(raw / "day" / "15_00_15", start=datetime(2024, 3, 5, 15, 0, 15))
     return raw / "day"
+
+
+def test_each_part_names_its_own_recording_in_whatever_order_they_are_given(lite: Archive, day: Path) -> None:
+    session = IngestOptions(session_datetime=datetime(2024, 3, 5, 14, 30, 15))
+    keys = [ingest_recording(lite, day / name, session).key for name in ("15_00_15", "14_30_15")]
+    joined = join_ingested(lite, keys, session)
+    parts = [(row["joined_recording"], row["start_frame"], row["nframes"]) for row in rows(lite, m.RecordingPart)]
+    assert parts == [(1, 0, 250), (0, 250, 350)]
+    assert not join_ingested(lite, keys[::-1], session).changed
+    assert open_ingested(lite, joined.key, silent).part_starts == (0, 250)
 
 
 def test_parts_and_their_joint_are_recordings_of_one_session_recorded_once(lite: Archive, day: Path) -> None:
