@@ -20,7 +20,7 @@ from miniscope_core.settings import plain_place
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from miniscope_core.io import Recording
+    from miniscope_core.io import Recording, Signal
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.models.parameters import Parameters
     from miniscope_core.progress import Progress
@@ -186,8 +186,16 @@ def _facts(recording: "Recording") -> Table:
             "head orientation": f"{len(recording.head_orientation):,} samples"
             if recording.head_orientation is not None
             else None,
+            "signals": "\n".join(_signal(one) for one in recording.signals) or None,
         },
     )
+
+
+def _signal(signal: "Signal") -> str:
+    times = f", {signal.times_s[0]:,.1f} to {signal.times_s[-1]:,.1f} s" if len(signal.times_s) else ""
+    sure = "" if signal.uncertainty_s == 0 else ", times as told below"
+    channels = f" of {len(signal.channels)} values" if len(signal.channels) > 1 else ""
+    return f"{signal.name}: {len(signal.times_s):,} samples{channels}{times}{sure}"
 
 
 def _clock(recording: "Recording") -> Table:
