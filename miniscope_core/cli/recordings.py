@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -18,9 +19,12 @@ from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.settings import plain_place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
 
     from miniscope_core.io import Recording, Signal
+    from miniscope_core.io.speed import Timed
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.models.parameters import Parameters
     from miniscope_core.progress import Progress
@@ -84,10 +88,14 @@ def inspect(
     files: FilesOption = None,
     columns: ColumnsOption = None,
     join: JoinOption = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Also read it all three times, to tell how fast, beside plain decoding.")
+    ] = False,
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
     from miniscope_core.io import open_joined, open_recording
+    from miniscope_core.io.speed import time_reading
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.plots import save_png
 
@@ -96,16 +104,27 @@ def inspect(
         return
     if assignments:
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
+    opened = partial(
+        open_joined if join else open_recording,
+        folder,
+        clock=clock,
+        fps=fps,
+        dataset=dataset,
+        files=files,
+        columns=columns,
+    )
     with common(context).progress() as progress:
-        recording = (open_joined if join else open_recording)(
-            folder, clock=clock, fps=fps, dataset=dataset, files=files, columns=columns, progress=progress
-        )
+        recording = opened(progress=progress)
     out.print(_facts(recording))
     out.print(_clock(recording))
     for warning in recording.metadata.warnings:
         out.print(f"[yellow]odd:[/] {escape(warning)}", soft_wrap=True)
     for problem in recording.clock.problems:
         out.print(f"[red]a strict reader refuses:[/] {escape(problem)}", soft_wrap=True)
+    if speed:
+        with common(context).progress() as progress:
+            ways = time_reading(opened, common(context).settings.workers, progress)
+        out.print(_speed(ways))
     steps = Cleaning.parse(clean or [])
     figure = None
     if steps is not None:
@@ -212,6 +231,19 @@ def _clock(recording: "Recording") -> Table:
             "fullest buffer": clock.buffer_peak,
             "invented times": f"{clock.invented_count:,}: {_told(clock.invented)}" if clock.invented else None,
             "corrupt frames": f"{len(recording.corrupt_frames):,}" if recording.corrupt_frames else None,
+        },
+    )
+
+
+def _speed(ways: "Sequence[Timed]") -> Table:
+    plain = ways[0]
+    return pairs_table(
+        "Speed, here and now",
+        {
+            way.what: f"{way.fps:,.0f} frames/s, {way.wall_s:.2f} s"
+            + ("" if way is plain else f" ({way.wall_s / max(plain.wall_s, 1e-9):.2f} × plain)")
+            + f", {way.cpu_s:.2f} s of CPU"
+            for way in ways
         },
     )
 
