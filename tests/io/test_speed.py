@@ -22,7 +22,7 @@ def test_each_way_goes_through_all_frames(tmp_path: Path, kind: str, plain: str)
 
     told: list[tuple[str, int, int]] = []
     ways = time_reading(reopen, 2, lambda *one: told.append(one))
-    assert [way.what for way in ways][0] == plain
+    assert ways[0].what == plain
     assert [way.frame_count for way in ways] == [30, 30, 30]
     assert all(way.wall_s > 0 and way.fps > 0 for way in ways)
     assert len(opened) == 2
