@@ -24,7 +24,7 @@ _CLEANING: Final = "cleaning_"
 
 
 def recording_figure(recording: Recording) -> Figure:
-    """Draw what a reader sees: frames, brightness over time and the intervals of the clock.
+    """Draw what a reader sees: frames, brightness over time, the intervals of the clock and what else is on it.
 
     Frames are sampled over the recording, so it costs the same for a long one as the decoder allows.
 
@@ -50,6 +50,9 @@ def recording_figure(recording: Recording) -> Figure:
         np.array(brightness),
         brightness_indices=indices,
         dropped=recording.clock.dropped,
+        corrupt_frames=np.array(recording.corrupt_frames, int),
+        invented_times=recording.invented_times,
+        signals=recording.signals,
         title=recording.directory.name,
     )
 

@@ -12,6 +12,7 @@ Axis order is (unit, frame) and (y, x) everywhere; footprints are sparse rows ov
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -35,8 +36,8 @@ SPARSE_PARTS: Final = ("data", "indices", "indptr")
 """A sparse matrix ``x`` is stored as the arrays ``x_data``, ``x_indices`` and ``x_indptr``, compressed by row."""
 
 # A chunk is what one read fetches: some units by a few thousand frames. A shard is one object in a store.
-_CHUNK: Final = {"unit": 32, "frame": 4096, "block": 64, "entry": 2**16, "y": 4096, "x": 4096}
-_SHARD_FACTOR: Final = {"unit": 8, "frame": 8, "entry": 64}
+_CHUNK: Final = {"unit": 32, "frame": 4096, "block": 64, "entry": 2**16, "sample": 2**16, "y": 4096, "x": 4096}
+_SHARD_FACTOR: Final = {"unit": 8, "frame": 8, "entry": 64, "sample": 64}
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ ARRAYS: Final[Mapping[str, ArraySpec]] = {
     "image_pnr": ArraySpec(("y", "x"), "float32", "1", "peak-to-noise ratio of the filtered movie"),
 }
 _IMAGE: Final = "image_"
+_SIGNAL: Final = re.compile(r"signal_\d+")
+_SIGNAL_SPEC: Final = ArraySpec(("sample", "channel"), "float64", "s, …", "time, then the channels of the signal")
 _NEEDED: Final = (
     *(f"footprints_{part}" for part in SPARSE_PARTS),
     *("fluorescence", "traces", "activity", "shifts_px", "accepted", "image_template", "image_average"),
@@ -290,6 +293,8 @@ def array_spec(name: str) -> ArraySpec:
     """
     if name in ARRAYS:
         return ARRAYS[name]
+    if _SIGNAL.fullmatch(name):
+        return _SIGNAL_SPEC
     raise ResultError(f"Unknown array {name!r}: results hold {', '.join(sorted(ARRAYS))}.")
 
 

@@ -19,6 +19,7 @@ from miniscope_core import models as m
 from miniscope_core.curation.decisions import Decisions
 from miniscope_core.curation.units import CuratedUnits
 from miniscope_core.errors import EntityError, NotFoundError, StoreError
+from miniscope_core.io import Signal
 from miniscope_core.models import (
     CurationKey,
     Entity,
@@ -251,6 +252,33 @@ class Workspace:
         """Read the head orientation of a recording, (sample, 5): time in s, then the quaternion w, x, y, z."""
         return self._array(m.HeadOrientation, as_key(recording, RecordingKey), "samples_pk")
 
+    def signals(self, recording: RecordingKey | str) -> pd.DataFrame:
+        """Return what else was recorded on the clock of a recording: pose, triggers, channels of an acquisition box."""
+        return self.table(m.RecordingSignal, as_key(recording, RecordingKey))
+
+    def signal(self, recording: RecordingKey | str, signal: str | int) -> Signal:
+        """Read one of those signals, by its name or its number.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none, or more than one of that name.
+        """
+        key = as_key(recording, RecordingKey)
+        chosen = {"signal_id": signal} if isinstance(signal, int) else {"signal_name": signal}
+        row = self.fetch1("RecordingSignal", key, **chosen)
+        samples = self._array(m.RecordingSignal, key, "samples_pk", signal_id=int(row["signal_id"]))
+        return Signal(
+            name=row["signal_name"],
+            channels=tuple(row["channels"]),
+            units=tuple(row["units"]),
+            times_s=samples[:, 0],
+            values=samples[:, 1:],
+            source=row["source"],
+            rule=row["clock_rule"],
+            uncertainty_s=row["uncertainty_s"],
+        )
+
     def result(self, task: TaskKey | CurationKey | str) -> ProcessingResult:
         """Open the published result of a processing; its arrays are fetched when they are read."""
         key = _any_key(task)
@@ -417,9 +445,10 @@ class Workspace:
         time_s = self.timestamps_s(key.task.recording)
         return Trace(time_s, self._read(publication, stored, row.array_row), stored.unit)
 
-    def _array(self, entity: type[Entity], key: NaturalKey, column: str) -> NDArray[Any]:
+    def _array(self, entity: type[Entity], key: NaturalKey, column: str, **more: int) -> NDArray[Any]:
         with self._archive.database.session() as session:
-            stored, publication = self._stored(session, get(session, entity, **key.columns), column, str(key))
+            row = get(session, entity, **key.columns, **more)
+            stored, publication = self._stored(session, row, column, str(key))
         return self._read(publication, stored, ...)
 
     def _stored(self, session: Session, row: Entity, column: str, where: str) -> tuple[m.StoredArray, m.Publication]:

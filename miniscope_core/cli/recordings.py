@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -18,9 +19,12 @@ from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.settings import plain_place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
 
-    from miniscope_core.io import Recording
+    from miniscope_core.io import Recording, Signal
+    from miniscope_core.io.speed import Timed
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.models.parameters import Parameters
     from miniscope_core.progress import Progress
@@ -104,10 +108,14 @@ def inspect(
     files: FilesOption = None,
     columns: ColumnsOption = None,
     join: JoinOption = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Also read it all three times, to tell how fast, beside plain decoding.")
+    ] = False,
 ) -> None:
     """Show what the reader sees in a folder, with the report on its frame clock. Writes nothing to the database."""
     from miniscope_core.figures import recording_figure
     from miniscope_core.io import open_joined, open_recording
+    from miniscope_core.io.speed import time_reading
     from miniscope_core.models.cleaning import Cleaning
     from miniscope_core.plots import save_png
 
@@ -117,15 +125,20 @@ def inspect(
         return
     if assignments:
         raise ParameterError("inspect takes --set only with --seeds: a reader has no engine parameters.")
+    opener = open_joined if reading.pop("join") else open_recording
+    opened = partial(opener, folder, clock=clock, fps=fps, **reading)
     with common(context).progress() as progress:
-        opener = open_joined if reading.pop("join") else open_recording
-        recording = opener(folder, clock=clock, fps=fps, progress=progress, **reading)
+        recording = opened(progress=progress)
     out.print(_facts(recording))
     out.print(_clock(recording))
     for warning in recording.metadata.warnings:
         out.print(f"[yellow]odd:[/] {escape(warning)}", soft_wrap=True)
     for problem in recording.clock.problems:
         out.print(f"[red]a strict reader refuses:[/] {escape(problem)}", soft_wrap=True)
+    if speed:
+        with common(context).progress() as progress:
+            ways = time_reading(opened, common(context).settings.workers, progress)
+        out.print(_speed(ways))
     steps = Cleaning.parse(clean or [])
     figure = None
     if steps is not None:
@@ -206,8 +219,16 @@ def _facts(recording: "Recording") -> Table:
             "head orientation": f"{len(recording.head_orientation):,} samples"
             if recording.head_orientation is not None
             else None,
+            "signals": "\n".join(_signal(one) for one in recording.signals) or None,
         },
     )
+
+
+def _signal(signal: "Signal") -> str:
+    times = f", {signal.times_s[0]:,.1f} to {signal.times_s[-1]:,.1f} s" if len(signal.times_s) else ""
+    sure = "" if signal.uncertainty_s == 0 else ", times as told below"
+    channels = f" of {len(signal.channels)} values" if len(signal.channels) > 1 else ""
+    return f"{signal.name}: {len(signal.times_s):,} samples{channels}{times}{sure}"
 
 
 def _clock(recording: "Recording") -> Table:
@@ -224,6 +245,19 @@ def _clock(recording: "Recording") -> Table:
             "fullest buffer": clock.buffer_peak,
             "invented times": f"{clock.invented_count:,}: {_told(clock.invented)}" if clock.invented else None,
             "corrupt frames": f"{len(recording.corrupt_frames):,}" if recording.corrupt_frames else None,
+        },
+    )
+
+
+def _speed(ways: "Sequence[Timed]") -> Table:
+    plain = ways[0]
+    return pairs_table(
+        "Speed, here and now",
+        {
+            way.what: f"{way.fps:,.0f} frames/s, {way.wall_s:.2f} s"
+            + ("" if way is plain else f" ({way.wall_s / max(plain.wall_s, 1e-9):.2f} × plain)")
+            + f", {way.cpu_s:.2f} s of CPU"
+            for way in ways
         },
     )
 

@@ -13,6 +13,7 @@ from miniscope_core.io.recording import (
     RecordingMetadata,
     VideoFile,
 )
+from miniscope_core.io.signals import Signal
 
 __all__ = [
     "READERS",
@@ -26,6 +27,7 @@ __all__ = [
     "Reader",
     "Recording",
     "RecordingMetadata",
+    "Signal",
     "VideoFile",
     "find_recording",
     "find_recordings",

@@ -19,6 +19,7 @@ from miniscope_core.io.clock import ClockRows
 from miniscope_core.io.folders import find_file
 from miniscope_core.io.options import ClockColumns, Column
 from miniscope_core.io.recording import Note
+from miniscope_core.io.signals import Signal
 from miniscope_core.io.tables import read_text
 
 _MS_PER_UNIT: Final = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
@@ -37,6 +38,7 @@ class ColumnTable:
     """Local time of the first row, where times are dates."""
     head_orientation: NDArray[np.float64] | None
     notes: tuple[Note, ...]
+    signals: tuple[Signal, ...]
     warnings: tuple[str, ...]
 
 
@@ -86,7 +88,10 @@ def column_table(video: Path, columns: ClockColumns) -> ColumnTable:
     orientation = _orientation(path, cells, names, columns, times)
     utc = started is not None and cells[0][1][_at(path, names, columns.time)].strip().endswith(("Z", "+00:00"))
     told = ("The start time is in UTC, not in the rig's local time",) if utc else ()
-    return ColumnTable(path, rows, started, orientation, _triggers(path, cells, names, columns, times), told)
+    triggers = _trigger_cells(path, cells, names, columns)
+    return ColumnTable(
+        path, rows, started, orientation, _changes(triggers, times), _trigger_signal(path, triggers, times), told
+    )
 
 
 def _split(path: Path, number: int, line: str) -> list[str]:
@@ -204,15 +209,45 @@ def _orientation(
     return np.stack([times / 1000, *parts], axis=1)
 
 
-def _triggers(
-    path: Path, rows: _Rows, names: list[str], columns: ClockColumns, times: NDArray[np.float64]
-) -> tuple[Note, ...]:
+def _trigger_cells(path: Path, rows: _Rows, names: list[str], columns: ClockColumns) -> list[str]:
+    return [] if columns.trigger is None else [cell for _, cell in _cells(path, rows, names, columns.trigger)]
+
+
+def _changes(cells: Sequence[str], times: NDArray[np.float64]) -> tuple[Note, ...]:
     """Return a note for each change of the trigger's column."""
-    if columns.trigger is None:
-        return ()
-    cells = [cell for _, cell in _cells(path, rows, names, columns.trigger)]
     return tuple(
         Note(time_s=float(times[index]) / 1000, text=f"trigger {cell}"[:200])
         for index, cell in enumerate(cells)
         if cell != (cells[index - 1] if index else cell)
     )
+
+
+def _trigger_signal(path: Path, cells: Sequence[str], times: NDArray[np.float64]) -> tuple[Signal, ...]:
+    """Return the trigger's column as a signal, where its cells are numbers or true and false."""
+    values = [_level(cell) for cell in cells]
+    known = [value for value in values if value is not None]
+    if not cells or len(known) < len(values):
+        return ()
+    return (
+        Signal(
+            name="trigger",
+            channels=("value",),
+            units=("",),
+            times_s=times / 1000,
+            values=np.array(known)[:, None],
+            source=path.name,
+            rule="one sample a row of the frame clock",
+            uncertainty_s=0.0,
+        ),
+    )
+
+
+def _level(cell: str) -> float | None:
+    word = {"true": 1.0, "false": 0.0}.get(cell.casefold())
+    if word is not None:
+        return word
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

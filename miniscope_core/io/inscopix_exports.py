@@ -40,11 +40,13 @@ from miniscope_core.io.folders import (
     visible_files,
     visible_folders,
 )
+from miniscope_core.io.gpio import read_gpio
 from miniscope_core.io.metadata import load_json, number, parse_rate
 from miniscope_core.io.options import DEFAULTS, ReadOptions
 from miniscope_core.io.pictures import Pictures
 from miniscope_core.io.plain_movie import VIDEO, kind_of
 from miniscope_core.io.recording import Recording, RecordingMetadata
+from miniscope_core.io.signals import Signal
 from miniscope_core.io.stacks import picked
 from miniscope_core.io.tables import read_table, read_text
 
@@ -89,7 +91,13 @@ class InscopixExport:
             raise ClockError(f"Table of times missing beside {place}. To go on without it pass fps= (--fps).")
         times = read_export_times(table) if options.fps is None else None
         pictures = kind.open(place, [place], options)
-        warnings = [*pictures.warnings, "An export tells neither when it was recorded nor of which animal"]
+        absolute = times is not None and len(known := times[np.isfinite(times)]) > 0 and known[0] > _UNIX_S * 1e3
+        side = read_gpio(place, [place.parent], float(known[0]) / 1e3 if absolute else None)
+        warnings = [
+            *pictures.warnings,
+            *side.warnings,
+            "An export tells neither when it was recorded nor of which animal",
+        ]
         if times is None:
             clock = given_clock(
                 place,
@@ -102,7 +110,8 @@ class InscopixExport:
         else:
             rows = _export_rows(table, times, pictures.frame_count)
             clock = join_clock(place, rows, pictures.files, options.clock, video_problems=pictures.problems)
-        return _recording(place, pictures, clock, _plain_metadata(self.name, pictures, warnings), (table,), self)
+        metadata = _plain_metadata(self.name, pictures, warnings)
+        return _recording(place, pictures, clock, metadata, (table, *side.files), side.signals, self)
 
 
 def _table_of(movie: Path) -> Path | None:
@@ -242,9 +251,11 @@ class InscopixSession:
             )
         else:
             clock = join_clock(place, rows, pictures.files, options.clock, nominal, video_problems=pictures.problems)
+        side = read_gpio(place, [place, *(path.parent for path in paths)])
         metadata = _session_metadata(self.name, session, pictures, nominal)
-        side = (place / SESSION_FILE, *tables)
-        return _recording(place, pictures, clock, metadata, side, self)
+        metadata = metadata.model_copy(update={"warnings": (*metadata.warnings, *side.warnings)})
+        files = (place / SESSION_FILE, *tables, *side.files)
+        return _recording(place, pictures, clock, metadata, files, side.signals, self)
 
 
 def _tables(place: Path) -> list[Path]:
@@ -318,6 +329,7 @@ def _recording(
     clock: Clock,
     metadata: RecordingMetadata,
     side_files: tuple[Path, ...],
+    signals: tuple[Signal, ...],
     reader: InscopixExport | InscopixSession,
 ) -> Recording:
     return Recording(
@@ -329,6 +341,7 @@ def _recording(
         clock=clock.report,
         metadata=metadata,
         source=picked(pictures.source, clock.frames),
+        signals=signals,
         evidence=reader.recognise(place) or "",
         side_files=side_files,
     )

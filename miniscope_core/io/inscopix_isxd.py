@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from miniscope_core.errors import MetadataError, RecordingFormatError, VideoError
 from miniscope_core.io.clock import ClockRows, given_clock, join_clock
+from miniscope_core.io.gpio import read_gpio
 from miniscope_core.io.metadata import number, text
 from miniscope_core.io.options import DEFAULTS, ReadOptions
 from miniscope_core.io.recording import Recording, RecordingMetadata, VideoFile
@@ -123,6 +124,8 @@ class InscopixIsxd:
             rows = _rows(place, layout, period_ms)
             clock = join_clock(place, rows, files, options.clock, 1000 / period_ms, video_problems=layout.problems)
         skip = _HEADER_WORDS * 2 if layout.headers else 0
+        side = read_gpio(place, [place.parent], _started_unix_s(footer))
+        metadata = _metadata(self.name, footer, layout.shape, 1000 / period_ms)
         return Recording(
             directory=place,
             files=files,
@@ -130,10 +133,12 @@ class InscopixIsxd:
             dtype=layout.dtype.newbyteorder("="),
             timestamps_s=clock.timestamps_s,
             clock=clock.report,
-            metadata=_metadata(self.name, footer, layout.shape, 1000 / period_ms),
+            metadata=metadata.model_copy(update={"warnings": (*metadata.warnings, *side.warnings)}),
             source=StackSource(
                 [RawPart(place, layout.places + skip, layout.dtype)], layout.shape, layout.dtype.newbyteorder("=")
             ),
+            signals=side.signals,
+            side_files=side.files,
             evidence=self.recognise(place, options) or "",
         )
 
@@ -349,6 +354,11 @@ def _metadata(software: str, footer: dict[str, Any], shape: tuple[int, int], nom
         warnings=tuple(warnings),
         config={"isxd": footer},
     )
+
+
+def _started_unix_s(footer: Mapping[str, Any]) -> float | None:
+    """Return when the clock of the file is zero, seconds since 1970."""
+    return _ratio(_object(_object(footer, "timingInfo"), "start").get("secsSinceEpoch"))
 
 
 def _started(start: Mapping[str, Any]) -> datetime | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from miniscope_core.errors import ClockError, RecordingFormatError
 from miniscope_core.io.readers import find_recordings, open_recording
 from miniscope_core.io.recording import ClockReport, JoinedPart, Note, Recording, RecordingMetadata
+from miniscope_core.io.signals import Signal
 from miniscope_core.io.stacks import StackSource
 from miniscope_core.progress import silent
 from miniscope_core.remote import RemoteFiles
@@ -74,7 +75,7 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
     Returns
     -------
     Recording
-        Its times count from the beginning of the earliest; files, notes and head orientation are those of all.
+        Its times count from the beginning of the earliest; files, notes, signals and head orientation are those of all.
 
     Raises
     ------
@@ -116,6 +117,7 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
             for one, start_s in zip(ordered, starts_s, strict=True)
             for note in one.notes
         ),
+        signals=_signals(ordered, starts_s),
         evidence=f"{len(ordered)} recordings joined: {lead.evidence}",
         side_files=tuple(dict.fromkeys(file for one in ordered for file in one.side_files)),
         corrupt_frames=tuple(
@@ -139,6 +141,28 @@ def _beginnings(recordings: Sequence[Recording]) -> list[float]:
     if len(known) == len(recordings):
         return [(moment - min(known)) / 1000 for moment in known]
     return [(begun - min(local)).total_seconds() for begun in local]
+
+
+def _signals(recordings: Sequence[Recording], starts_s: Sequence[float]) -> tuple[Signal, ...]:
+    """Return the signals of all, those of the same name and channels as one."""
+    found: dict[tuple[str, tuple[str, ...]], list[Signal]] = {}
+    for one, start_s in zip(recordings, starts_s, strict=True):
+        for signal in one.signals:
+            moved = replace(signal, times_s=signal.times_s + start_s)
+            found.setdefault((signal.name, signal.channels), []).append(moved)
+    return tuple(
+        replace(
+            same[0],
+            times_s=np.concatenate([one.times_s for one in same]),
+            values=np.concatenate([one.values for one in same]),
+            source="; ".join(dict.fromkeys(one.source for one in same)),
+            rule="; ".join(dict.fromkeys(one.rule for one in same)),
+            uncertainty_s=None
+            if any(one.uncertainty_s is None for one in same)
+            else max(one.uncertainty_s or 0.0 for one in same),
+        )
+        for same in found.values()
+    )
 
 
 def _begun(recording: Recording) -> datetime:

@@ -6,6 +6,7 @@ A session as the program writes it, and the plain layout with everything in one 
       metaData.json    session          0.avi, 1.avi …
       notes.csv                         metaData.json    device
       experiment/                       timeStamps.csv
+      behaviorTracker/  optional: see :mod:`miniscope_core.io.pose`
       My_V4_Miniscope/                  headOrientation.csv, notes.csv    optional
         0.avi, 1.avi …
         metaData.json  device
@@ -46,7 +47,9 @@ from miniscope_core.io.metadata import (
     text,
 )
 from miniscope_core.io.options import DEFAULTS, ReadOptions
+from miniscope_core.io.pose import read_pose
 from miniscope_core.io.recording import Note, Recording, RecordingMetadata
+from miniscope_core.io.signals import Signal
 from miniscope_core.io.staleness import START_TOLERANCE_S, kept_from_before
 from miniscope_core.io.tables import read_head_orientation, read_notes, read_table
 from miniscope_core.io.video import Video, open_video
@@ -79,6 +82,8 @@ class _Facts:
     session: dict[str, Any]
     config: dict[str, Any]
     files: list[Path]
+    session_folder: Path | None = None
+    """Where the session's metadata lie."""
     warnings: list[str] = field(default_factory=list)
 
     def first(self, name: str) -> Any:
@@ -151,6 +156,7 @@ class MiniscopeDaqV4:
         _compare(facts, video, clock, frames_per_file, other_videos(folder, paths))
         head_orientation = _head_orientation(folder, facts)
         notes = _notes(folder, facts)
+        signals = _pose(facts)
         if clock_file:
             facts.files.insert(0, clock_file)
         return Recording(
@@ -164,6 +170,7 @@ class MiniscopeDaqV4:
             source=video.source(),
             head_orientation=head_orientation,
             notes=notes,
+            signals=signals,
             evidence=self.recognise(folder) or "",
             side_files=tuple(facts.files),
         )
@@ -241,6 +248,7 @@ def _load(folder: Path) -> _Facts:
         session = load_json(path) if path else {}
         if path and _SESSION_KEYS & session.keys() and not numbered_videos(parent, ""):
             facts.session = session
+            facts.session_folder = parent
             facts.config[f"../{METADATA_FILE}"] = session
             facts.files.append(path)
             break
@@ -416,3 +424,13 @@ def _notes(folder: Path, facts: _Facts) -> tuple[Note, ...]:
             # Before version 1.11 there is no header: the first line is a note if it has a time.
             return read_notes(path, seconds_per_unit=1e-3, separator=",", skip_lines=0)
     return ()
+
+
+def _pose(facts: _Facts) -> tuple[Signal, ...]:
+    """Read the pose that was tracked in the session's behaviour camera."""
+    if facts.session_folder is None:
+        return ()
+    pose = read_pose(facts.session_folder, facts.session)
+    facts.files += pose.files
+    facts.warnings += pose.warnings
+    return pose.signals

@@ -197,6 +197,7 @@ def read_movie(
         source=pictures.source,
         head_orientation=table.head_orientation if table else None,
         notes=table.notes if table else (),
+        signals=table.signals if table else (),
         evidence=evidence,
         side_files=(table.path,) if table else (),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from miniscope_core.errors import RecordingError
+from miniscope_core.io.signals import Signal
 from miniscope_core.remote import Lease
 
 
@@ -133,6 +134,8 @@ class Recording:
     head_orientation: NDArray[np.float64] | None = field(default=None, repr=False)
     """(row, 5): time in s, then the quaternion w, x, y, z; rows need not match frames."""
     notes: tuple[Note, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    """What else was recorded on the same clock."""
     evidence: str = ""
     """Why the reader took the folder for its own."""
     side_files: tuple[Path, ...] = ()

@@ -58,14 +58,27 @@ def read_text(path: Path) -> str:
         When it is too large to be what its name says, or cannot be read.
     """
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise MetadataError(f"{path.name} in {path.parent}: got {size:,} bytes, expected at most {_MAX_BYTES:,}.")
+        check_size(path)
         return path.read_bytes().decode("utf-8-sig", errors="replace")
     except FileNotFoundError as error:
         raise RecordingNotFoundError(f"{path.name} missing in {path.parent}. Is the copy complete?") from error
     except OSError as error:
         raise MetadataError(f"{path.name} in {path.parent} cannot be read: {error.strerror}.") from error
+
+
+def check_size(path: Path) -> None:
+    """Refuse a file that is too large to be a table.
+
+    Raises
+    ------
+    MetadataError
+        When it is.
+    OSError
+        When it cannot be looked at.
+    """
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise MetadataError(f"{path.name} in {path.parent}: got {size:,} bytes, expected at most {_MAX_BYTES:,}.")
 
 
 def read_table(path: Path, separator: str, needed: Sequence[str], optional: Sequence[str] = ()) -> Table:

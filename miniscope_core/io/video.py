@@ -22,6 +22,9 @@ from miniscope_core.progress import Progress, silent
 _SEEK_GAIN: Final = 32
 """Frames to skip from which a seek is cheaper than decoding on: OpenCV itself starts 16 frames or more before."""
 _IDLE_CURSORS: Final = 4
+_RANGE_FRAMES: Final = 400
+"""Frames from which a part of a file is worth a decoder of its own; a seek costs some 30."""
+_WHOLE: Final = range(2**62)
 _DECODE: Final = ReadOptions()
 
 
@@ -29,16 +32,16 @@ _DECODE: Final = ReadOptions()
 def count_frames(
     paths: Sequence[Path], claimed: Sequence[int], workers: int = 1, progress: Progress = silent
 ) -> list[int]:
-    """Count the frames of each file by decoding it, several files at once.
+    """Count the frames of each file by decoding it: several files at once, or several ranges of a file.
 
     Parameters
     ----------
     paths
         Video files.
     claimed
-        What their containers claim; used for nothing but the progress.
+        What their containers claim; used for the progress, and to cut files into ranges.
     workers
-        Files decoded at the same time.
+        Files, or ranges, decoded at the same time.
     progress
         Told ``"decoding"`` in frames.
 
@@ -52,18 +55,62 @@ def count_frames(
     VideoError
         When a file cannot be opened.
     """
-    total = max(1, sum(claimed))
-    done = [0] * len(paths)
+    total = sum(claimed)
+    pieces = [_ranges(path, count, workers, total) for path, count in zip(paths, claimed, strict=True)]
+    tasks = [(path, one) for path, ranges in zip(paths, pieces, strict=True) for one in ranges]
+    ends = iter(_decode(tasks, total, workers, progress))
+    counts = [
+        _joined(ranges, [next(ends) for _ in ranges], count) for ranges, count in zip(pieces, claimed, strict=True)
+    ]
+    # Where a range fell short, only decoding on from the beginning tells where the file ends.
+    doubtful = [(path, _WHOLE) for path, count in zip(paths, counts, strict=True) if count is None]
+    again = iter(_decode(doubtful, total, workers, progress)) if doubtful else iter(())
+    return [next(again) if count is None else count for count in counts]
+
+
+def _joined(ranges: Sequence[range], ends: Sequence[int], claimed: int) -> int | None:
+    """Return the frames of a file from where its ranges ended; None where one of them did not end as it should."""
+    if len(ranges) == 1:
+        return ends[0]
+    return claimed if list(ends) == [*(one.stop for one in ranges[:-1]), claimed] else None
+
+
+def _ranges(path: Path, claimed: int, workers: int, total: int) -> list[range]:
+    """Cut a file into ranges of frames to decode at the same time; one, without end, where that cannot be or not pay.
+
+    The container's claim is only where to cut: its frames have to turn up, all of them and no more.
+    """
+    wanted = min(claimed // _RANGE_FRAMES, round(workers * claimed / max(1, total)))
+    if wanted < 2 or not _may_cut(path, claimed):
+        return [_WHOLE]
+    edges = [round(claimed * number / wanted) for number in range(wanted)]
+    return [*map(range, edges, edges[1:]), range(edges[-1], _WHOLE.stop)]
+
+
+def _may_cut(path: Path, claimed: int) -> bool:
+    if cut_short(path) or never_closed(path) or complete_frames(path) != claimed:
+        return False
+    with Cursor(path) as cursor:
+        return cursor.seekable
+
+
+def _decode(pieces: Sequence[tuple[Path, range]], total: int, workers: int, progress: Progress) -> list[int]:
+    """Decode ranges of files and return at which frame each ended: its stop, or the first that does not decode."""
+    total = max(1, total)
+    done = [0] * len(pieces)
     stop = threading.Event()
 
-    def count(index: int) -> int:
-        with Cursor(paths[index]) as cursor:
-            while not stop.is_set() and cursor.skip():
-                done[index] = cursor.position
+    def decode(index: int) -> int:
+        path, piece = pieces[index]
+        with Cursor(path) as cursor:
+            if piece.start:
+                cursor.seek(piece.start)
+            while cursor.position < piece.stop and not stop.is_set() and cursor.skip():
+                done[index] = cursor.position - piece.start
             return cursor.position
 
-    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(paths)))) as pool:
-        futures = [pool.submit(count, index) for index in range(len(paths))]
+    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(pieces)))) as pool:
+        futures = [pool.submit(decode, index) for index in range(len(pieces))]
         try:
             running = set(futures)
             while running:

@@ -104,6 +104,8 @@ from miniscope_core.models.recording import (
     RecordingLocationBase,
     RecordingPart,
     RecordingPartBase,
+    RecordingSignal,
+    RecordingSignalBase,
     RecordingTimestamps,
     RecordingTimestampsBase,
 )
@@ -257,6 +259,8 @@ __all__ = [
     "RecordingLocationBase",
     "RecordingPart",
     "RecordingPartBase",
+    "RecordingSignal",
+    "RecordingSignalBase",
     "RecordingTimestamps",
     "RecordingTimestampsBase",
     "Review",

@@ -215,6 +215,32 @@ class Note(NoteBase, table=True):
     recording_pk: int = foreign_key("recording", "The recording")
 
 
+class RecordingSignalBase(Entity):
+    """Something else recorded on the clock of a recording, a pose or a trigger say; its samples are in the store."""
+
+    natural_key: ClassVar[tuple[str, ...]] = ("recording_pk", "signal_id")
+    signal_id: Count = Field(description="Number of the signal in its recording, from 0")
+    signal_name: Name = Field(description="What it is called: pose, trigger, GPIO-1")
+    channels: JsonValue = Field(sa_type=ExactJson, nullable=False, description="Names of the values of a sample")
+    units: JsonValue = Field(sa_type=ExactJson, nullable=False, description="Their units; empty where nobody tells")
+    nsamples: Count = Field(description="Its samples")
+    start_s: Measure = Field(default=None, sa_type=MeasureColumn, description="Time of the first sample, s")
+    stop_s: Measure = Field(default=None, sa_type=MeasureColumn, description="Time of the last sample, s")
+    source: str = Field(description="File that it comes from")
+    clock_rule: str = Field(description="How its times were placed on the clock of the recording")
+    uncertainty_s: Measure = Field(
+        default=None, sa_type=MeasureColumn, description="How far they may be wrong by that, s; NULL: nobody knows"
+    )
+
+
+class RecordingSignal(RecordingSignalBase, table=True):
+    """Something else recorded on the clock of a recording, a pose or a trigger say; its samples are in the store."""
+
+    id: RowId = primary_key()
+    recording_pk: int = foreign_key("recording", "The recording")
+    samples_pk: int = foreign_key("stored_array", "(sample, 1 + channel): time in s, then the channels")
+
+
 class RecordingPartBase(Entity):
     """One recording within a movie that several of its session were joined to."""
 

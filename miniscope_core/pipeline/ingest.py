@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -356,6 +357,8 @@ def _arrays_folder(archive: Archive, opened: Recording) -> Iterator[Path]:
         writer.write("timestamps_s", opened.timestamps_s)
         if opened.head_orientation is not None:
             writer.write("head_orientation", opened.head_orientation)
+        for number, signal in enumerate(opened.signals):
+            writer.write(f"signal_{number}", np.column_stack([signal.times_s, signal.values]))
         yield writer.folder
 
 
@@ -523,3 +526,22 @@ def _add_companions(session: Session, row: m.Recording, opened: Recording, publi
         session.add(make(m.RecordingConfig, recording_pk=row.id, name=name, content=whole))
     for number, note in enumerate(opened.notes):
         session.add(make(m.Note, recording_pk=row.id, note_id=number, time_s=note.time_s, text=note.text))
+    for number, signal in enumerate(opened.signals):
+        bounds = (float(signal.times_s[0]), float(signal.times_s[-1])) if len(signal.times_s) else (None, None)
+        session.add(
+            make(
+                m.RecordingSignal,
+                recording_pk=row.id,
+                signal_id=number,
+                signal_name=signal.name,
+                channels=list(signal.channels),
+                units=list(signal.units),
+                nsamples=len(signal.times_s),
+                start_s=bounds[0],
+                stop_s=bounds[1],
+                source=signal.source,
+                clock_rule=signal.rule,
+                uncertainty_s=signal.uncertainty_s,
+                samples_pk=arrays[f"signal_{number}"].id,
+            )
+        )

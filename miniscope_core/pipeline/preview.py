@@ -146,6 +146,7 @@ def sample_recording(recording: Recording, frames: int = SAMPLE_FRAMES) -> Recor
         source=FrameSample(recording, indices),
         corrupt_frames=tuple(np.flatnonzero(np.isin(indices, recording.corrupt_frames)).tolist()),
         head_orientation=None,
+        signals=(),
         notes=(),
         parts=(),
     )

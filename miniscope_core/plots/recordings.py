@@ -1,12 +1,12 @@
 """Pictures of a recording before any analysis, and of the motion that was corrected."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from miniscope_core.plots.figures import (
     BLUE,
@@ -26,6 +26,25 @@ from miniscope_core.plots.traces import TIME_LABEL
 
 _FRAME_WIDTH_IN: Final = 2.4
 _MAX_FRAMES: Final = 4
+_MAX_SIGNALS: Final = 4
+_COLOURS: Final = (BLUE, VERMILION, GREEN)
+_GAP: Final = 1.5
+"""Intervals longer than this many usual ones are gaps."""
+
+
+class Course(Protocol):
+    """A signal with some channels, as readers give it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def channels(self) -> tuple[str, ...]: ...
+    @property
+    def units(self) -> tuple[str, ...]: ...
+    @property
+    def times_s(self) -> NDArray[np.float64]: ...
+    @property
+    def values(self) -> NDArray[np.float64]: ...
 
 
 def plot_recording(
@@ -36,9 +55,14 @@ def plot_recording(
     *,
     brightness_indices: ArrayLike | None = None,
     dropped: int | None = None,
+    corrupt_frames: ArrayLike = (),
+    invented_times: ArrayLike = (),
+    signals: Sequence[Course] = (),
     title: str = "Recording",
 ) -> Figure:
-    """Draw what a reader saw: a few frames, the mean brightness and the intervals of the frame clock.
+    """Draw what a reader saw: a few frames, the mean brightness, the intervals of the frame clock, and other signals.
+
+    Gaps in time, corrupt frames and invented times are marked on the clock.
 
     Parameters
     ----------
@@ -54,6 +78,10 @@ def plot_recording(
         (m,), which frames these are; by default all.
     dropped
         Frames missing, for the title.
+    corrupt_frames, invented_times
+        Frames that the format calls broken, and frames whose times nobody recorded.
+    signals
+        Other courses on the same clock; at most four are drawn.
     title
         Above everything; the facts follow it.
 
@@ -65,8 +93,10 @@ def plot_recording(
     chosen = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _MAX_FRAMES)).round().astype(int))
     height, width = stack.shape[1:]
     picture_in = float(np.clip(_FRAME_WIDTH_IN * height / width, 1.2, 3.2))
-    figure = new_figure(_FRAME_WIDTH_IN * _MAX_FRAMES, picture_in + 3.4)
-    grid = figure.add_gridspec(3, max(1, len(chosen)), height_ratios=(picture_in, 1.2, 1.2))
+    drawn = signals[:_MAX_SIGNALS]
+    figure = new_figure(_FRAME_WIDTH_IN * _MAX_FRAMES, picture_in + 3.4 + 1.4 * len(drawn))
+    ratios = (picture_in, 1.2, 1.2, *(1.0 for _ in drawn))
+    grid = figure.add_gridspec(len(ratios), max(1, len(chosen)), height_ratios=ratios)
     low, high = limits(stack)
     for column, position in enumerate(chosen):
         index = int(np.asarray(frame_indices)[position])
@@ -79,7 +109,15 @@ def plot_recording(
     above.plot(*decimated(times[shown], np.asarray(brightness)), color=BLUE, linewidth=0.8)
     label(above, title="Mean brightness", x=TIME_LABEL, y="pixel value")
     facts = [counted(len(times), "frame"), f"{width}×{height} px (width × height)", *_draw_clock(below, times)]
+    _mark(below, times, np.asarray(corrupt_frames, int), np.asarray(invented_times, int))
+    legend_above(below)
     above.set_xlim(below.get_xlim())
+    for row, course in enumerate(drawn, start=3):
+        axes = figure.add_subplot(grid[row, :])
+        _draw_signal(axes, course)
+        axes.set_xlim(below.get_xlim())
+    if len(signals) > len(drawn):
+        facts.append(f"{len(drawn)} of {len(signals)} signals drawn")
     if dropped is not None:
         facts.append(f"{dropped:,} dropped")
     figure.suptitle(f"{title}: {', '.join(facts)}", fontsize=TITLE + 1, color=INK, x=0.01, ha="left")
@@ -150,7 +188,7 @@ def draw_shifts(
     legend_above(axes)
 
 
-def _draw_clock(axes: Axes, times: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> list[str]:
+def _draw_clock(axes: Axes, times: NDArray[np.float64]) -> list[str]:
     """Draw the intervals between frames and return what the title says of them."""
     label(axes, title="Frame clock", x=TIME_LABEL, y="interval (ms)")
     axes.set_xlim(times[0], max(times[-1], times[0] + 1e-9))
@@ -162,5 +200,40 @@ def _draw_clock(axes: Axes, times: "np.ndarray[tuple[int, ...], np.dtype[np.floa
     span = max(0.1 * abs(median), 1.0)  # so that a regular clock looks regular
     axes.set_ylim(min(median - span, intervals.min() - 0.1 * span), max(median + span, intervals.max() + 0.1 * span))
     axes.axhline(median, color=VERMILION, linewidth=0.8, linestyle=(0, (4, 2)), label=f"median {median:.1f} ms")
-    legend_above(axes)
     return [f"{1000 / median:.2f} Hz"] if median > 0 else []
+
+
+def _mark(axes: Axes, times: NDArray[np.float64], corrupt: NDArray[np.int_], invented: NDArray[np.int_]) -> None:
+    """Mark what is not as a clock should be: gaps above, frames without data or times of their own below."""
+    steps = np.diff(times)
+    median = float(np.median(steps)) if len(steps) else 0.0
+    gaps = times[1:][steps > _GAP * median] if median > 0 else times[:0]
+    across = axes.get_xaxis_transform()
+    for where, height, sign, colour, what in (
+        (gaps, 0.96, "v", GREEN, counted(len(gaps), "gap")),
+        (times[corrupt], 0.06, "|", VERMILION, counted(len(corrupt), "corrupt frame")),
+        (times[invented], 0.16, "|", BLUE, counted(len(invented), "invented time")),
+    ):
+        if len(where):
+            heights = np.full(len(where), height)
+            axes.plot(where, heights, sign, color=colour, markersize=5, transform=across, label=what, clip_on=False)
+
+
+def _draw_signal(axes: Axes, course: Course) -> None:
+    """Draw the channels of a signal that have the unit of its first."""
+    same = [index for index, unit in enumerate(course.units) if unit == course.units[0]][: len(_COLOURS)]
+    for index, colour in zip(same, _COLOURS, strict=False):
+        alone = len(course.channels) == 1
+        axes.plot(
+            *decimated(course.times_s, course.values[:, index]),
+            color=colour,
+            linewidth=0.8,
+            label=None if alone else course.channels[index],
+            # A channel of a box lists its changes: in between it stays.
+            drawstyle="steps-post" if alone else "default",
+        )
+    more = len(course.channels) - len(same)
+    title = course.name + (f", and {counted(more, 'more channel')}" if more else "")
+    label(axes, title=title, x=TIME_LABEL, y=course.units[0] or "value")
+    if len(course.channels) > 1:
+        legend_above(axes)

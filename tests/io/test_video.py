@@ -246,3 +246,70 @@ def test_a_damaged_file_makes_no_noise_on_standard_error(tmp_path: Path) -> None
 def test_names_sort_as_people_count() -> None:
     names = ["10.avi", "2.avi", "1.avi", "msCam10.avi", "msCam9.avi"]
     assert sorted(names, key=natural_key) == ["1.avi", "2.avi", "10.avi", "msCam9.avi", "msCam10.avi"]
+
+
+# -- ranges of a file at the same time ------------------------------------------------------------------
+FORMS = ["FFV1", "GREY", "MJPG"]
+
+
+@pytest.fixture(scope="module")
+def long_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write a file of each codec whose frames tell their place, of 120 frames."""
+    folder = tmp_path_factory.mktemp("long")
+    return {codec: write_video(folder / f"{codec}.avi", make_movie(120), codec) for codec in FORMS}
+
+
+@pytest.fixture
+def opened_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let ranges be of 20 frames, and list at which frames decoding begins."""
+    monkeypatch.setattr("miniscope_core.io.video._RANGE_FRAMES", 20)
+    begun: list[int] = []
+    seek = Cursor.seek
+    monkeypatch.setattr(Cursor, "seek", lambda cursor, index: (begun.append(index), seek(cursor, index))[1])
+    return begun
+
+
+@pytest.mark.parametrize("codec", FORMS)
+def test_file_is_counted_in_ranges(long_files: dict[str, Path], opened_at: list[int], codec: str) -> None:
+    told: list[tuple[str, int, int]] = []
+    path = long_files[codec]
+    assert count_frames([path], [120], workers=3, progress=lambda *one: told.append(one)) == [120]
+    assert sorted(opened_at) == [40, 80]
+    assert told[-1] == ("decoding", 120, 120)
+    assert count_frames([path, path], [120, 120], workers=2) == [120, 120]
+    assert len(opened_at) == 2
+
+
+def test_claim_that_is_not_what_the_file_holds_is_no_place_to_cut(
+    long_files: dict[str, Path], opened_at: list[int]
+) -> None:
+    for claimed in (0, 60, 119, 121, 10**6):
+        assert count_frames([long_files["GREY"]], [claimed], workers=3) == [120]
+    assert opened_at == []
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(codec=st.sampled_from(FORMS), place=st.floats(0, 1), length=st.integers(1, 3000), cut=st.booleans())
+def test_damaged_file_has_as_many_frames_in_ranges_as_from_its_beginning(
+    long_files: dict[str, Path],
+    opened_at: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
+    codec: str,
+    place: float,
+    length: int,
+    cut: bool,
+) -> None:
+    content = bytearray(long_files[codec].read_bytes())
+    at = 300 + int(place * (len(content) - 301))
+    if cut:
+        del content[at:]
+    else:
+        content[at : at + length] = bytes(255 - one for one in content[at : at + length])
+    path = tmp_path_factory.mktemp("damaged") / "0.avi"
+    path.write_bytes(content)
+    try:
+        claimed = probe(path).claimed
+        serial = count_frames([path], [claimed], workers=1)
+    except VideoError:
+        return
+    assert count_frames([path], [claimed], workers=3) == serial

@@ -22,6 +22,7 @@ def test_every_entity_of_the_data_model_is_here() -> None:
         Lab Location User Project Protocol Source Device AnatomicalLocation Species Strain Line Subject
         Session SessionExperimenter SessionDirectory AcquisitionSoftware Channel Recording RecordingLocation
         RecordingInfo RecordingFile RecordingTimestamps RecordingConfig HeadOrientation Note RecordingPart
+        RecordingSignal
         ProcessingMethod ProcessingParamSet ProcessingTask Processing Curation CurationUnit
         CurationDraft MergedUnit Review
         MotionCorrection RigidMotionCorrection NonRigidMotionCorrection Block MotionCorrectionSummary

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from miniscope_core import models as m
-from miniscope_core.errors import ConflictError, MetadataError
+from miniscope_core.errors import ConflictError, MetadataError, NotFoundError
+from miniscope_core.io import open_recording
 from miniscope_core.pipeline.ingest import ingest_recording
 from miniscope_core.pipeline.originals import open_ingested
 from miniscope_core.pipeline.requests import IngestOptions, checked_options
 from miniscope_core.progress import silent
 from miniscope_core.storage.archive import Archive
+from miniscope_core.workspace import Workspace
 from tests.archives import rows
 from tests.builders import make_movie, write_video
 from tests.formats import (
@@ -26,6 +28,7 @@ from tests.formats import (
     write_nwb,
     write_tiff,
 )
+from tests.io.test_signals import write_gpio
 
 MOVIE = make_movie(9)
 WHO = {"subject": "subject1", "session_datetime": "2024-05-17T10:23:45"}
@@ -121,3 +124,23 @@ def test_a_movie_that_tells_nothing_asks_for_the_animal(lite: Archive, raw: Path
     place = write_video(raw / "a.avi", MOVIE)
     with pytest.raises(MetadataError, match="--subject"):
         ingest_recording(lite, place, IngestOptions(fps=20))
+
+
+def test_signals_are_kept_with_their_arrays(lite: Archive, tmp_path: Path) -> None:
+    movie = write_isxd(tmp_path / "raw" / "run.isxd", make_movie(20))
+    write_gpio(movie.with_name("run-gpio.csv"))
+    key = ingest_recording(lite, movie).key
+    with Workspace(lite.settings) as workspace:
+        table = workspace.signals(key)
+        assert table["signal_name"].tolist() == ["GPIO-1", "BNC Sync Output"]
+        assert table["nsamples"].tolist() == [3, 1]
+        assert table["stop_s"].tolist() == [0.5, 0.0]
+        signal = workspace.signal(key, "GPIO-1")
+        expected = open_recording(movie).signals[0]
+        np.testing.assert_array_equal(signal.times_s, expected.times_s)
+        np.testing.assert_array_equal(signal.values, expected.values)
+        assert (signal.rule, signal.uncertainty_s, signal.channels) == (expected.rule, None, ("value",))
+        assert workspace.signal(key, 1).name == "BNC Sync Output"
+        with pytest.raises(NotFoundError, match="GPIO-9"):
+            workspace.signal(key, "GPIO-9")
+    assert not ingest_recording(lite, movie).changed

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
+from miniscope_core.io import Signal
 from miniscope_core.plots import plot_mask_activity, plot_overview, plot_recording, plot_shifts, plot_traces
 from miniscope_core.plots.figures import decimated
 
@@ -109,6 +110,32 @@ def test_recording_shows_frames_brightness_and_intervals_in_their_units() -> Non
 def test_brightness_of_some_frames_lies_at_their_times() -> None:
     figure = plot_recording(np.ones((1, 8, 9)), [0], TIMES, [1, 2, 3], brightness_indices=[0, 100, 299])
     np.testing.assert_allclose(x_of(figure.axes[-2].lines[0]), TIMES[[0, 100, 299]])
+
+
+def test_gaps_corrupt_frames_and_invented_times_are_marked_at_their_times() -> None:
+    times = TIMES.copy()
+    times[100:] += 0.1
+    figure = plot_recording(
+        np.ones((1, 8, 9)), [0], times, [1.0], brightness_indices=[0], corrupt_frames=[7, 9], invented_times=[20]
+    )
+    marks = {str(line.get_label()): x_of(line) for line in figure.axes[-1].lines}
+    np.testing.assert_allclose(marks["1 gap"], times[[100]])
+    np.testing.assert_allclose(marks["2 corrupt frames"], times[[7, 9]])
+    np.testing.assert_allclose(marks["1 invented time"], times[[20]])
+
+
+def test_other_signals_are_drawn_below_on_the_same_times() -> None:
+    samples = np.stack([np.arange(5.0), np.arange(5.0) + 9, np.ones(5)], axis=1)
+    pose = Signal("pose", ("0 x", "0 y", "0 likelihood"), ("px", "px", "1"), np.arange(5.0), samples, "", "")
+    box = Signal("GPIO-1", ("value",), ("",), np.arange(5.0), samples[:, :1], "", "")
+    figure = plot_recording(np.ones((1, 8, 9)), [0], TIMES, [1.0], brightness_indices=[0], signals=[pose, *5 * [box]])
+    drawn = figure.axes[3:]
+    assert [axes.get_title("left") for axes in drawn] == ["pose, and 1 more channel", "GPIO-1", "GPIO-1", "GPIO-1"]
+    assert [str(line.get_label()) for line in drawn[0].lines] == ["0 x", "0 y"]
+    assert drawn[0].get_ylabel() == "px"
+    np.testing.assert_allclose(y_of(drawn[0].lines[1]), samples[:, 1])
+    assert drawn[0].get_xlim() == figure.axes[2].get_xlim()
+    assert "4 of 6 signals drawn" in figure.get_suptitle()
 
 
 def test_recording_of_one_frame_draws() -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """Revision of the schema this code works with. Revisions are numbered, so older and newer can be told."""
 VERSION_TABLE: Final = "miniscope_version"
 """Not Alembic's default name, which other programs' schemas in the same database use."""
