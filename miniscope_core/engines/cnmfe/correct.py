@@ -196,12 +196,10 @@ class _Sweep:
         return np.rint(summed * np.float32(_SUM_STEPS)).astype(np.int64), highest
 
     def _moved(self, frame: NDArray[Any], index: int) -> NDArray[np.float32]:
-        still = frame.astype(np.float32)
-        if self.fixed is not None:
-            still -= self.fixed
+        still = frame if self.fixed is None else frame - self.fixed
         if self.local is None or self.template.patches is None:
             return shift_frame(still, self.shifts[index])
-        return warp_frame(still, self.local[index], self.template.patches.grid)
+        return warp_frame(still.astype(np.float32), self.local[index], self.template.patches.grid)
 
     def _store(self, start: int, binned: NDArray[np.float32]) -> None:
         self.movie.write(start, binned)

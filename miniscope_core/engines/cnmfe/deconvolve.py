@@ -148,11 +148,12 @@ def drift_of(fluorescence: NDArray[np.float64], fps: float, window_s: float) -> 
         return np.full(frames, np.percentile(calm, _LOW))
     half = _DRIFT_STEPS * step // 2
     centres = np.arange(0, frames, step)
+    rank = round(_LOW / 100 * (len(range(0, 2 * half + 1, _CALM_FRAMES)) - 1))
     drift = np.zeros(frames)
     # Where the baseline falls, a low percentile of the window lies below its middle; what that leaves falls less.
     for _ in range(_DRIFT_ROUNDS):
         windows = sliding_window_view(np.pad(calm - drift, half, mode="reflect"), 2 * half + 1)[::step, ::_CALM_FRAMES]
-        low = np.percentile(windows, _LOW, axis=1)
+        low = np.partition(windows, rank, axis=1)[:, rank]
         drift += np.interp(np.arange(frames), centres, ndi.gaussian_filter1d(low, _DRIFT_STEPS / 4, mode="nearest"))
     return drift
 

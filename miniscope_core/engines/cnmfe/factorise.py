@@ -18,8 +18,6 @@ from miniscope_core.engines.cnmfe.seeds import SeedImages, choose, look, plant
 from miniscope_core.engines.cnmfe.split import split
 from miniscope_core.models.parameters import CnmfeParameters
 
-_LOOKS: Final = 2
-"""Times seeds are looked for: the second finds what brighter neighbours covered; a third finds mostly fragments."""
 _STAGE: Final = "factorisation"
 
 
@@ -51,18 +49,10 @@ def factorise(corrected: Corrected, parameters: CnmfeParameters, scratch: Path, 
         Workers and progress.
     """
     work = _Work(corrected, parameters, scratch, context)
-    for _ in range(_LOOKS):
-        work.add_units()
+    for step in _SCHEDULE:
+        step(work)
         if not work.factors.footprints:
-            break  # the background needs no second fit, and nothing was covered
-        work.refine()
-        work.renew_background()
-        work.refine()
-        work.split()
-        work.refine()
-    else:
-        work.renew_background()
-        work.refine()
+            break  # nothing was covered, and the background needs no second fit
     return work.finish()
 
 
@@ -135,4 +125,14 @@ class _Work:
         self.context.progress(_STAGE, self.done, _STEPS)
 
 
-_STEPS: Final = 4 + 6 * _LOOKS
+_SCHEDULE: Final = (
+    *(_Work.add_units, _Work.refine, _Work.renew_background, _Work.refine, _Work.split, _Work.refine),
+    *(_Work.add_units, _Work.renew_background, _Work.refine, _Work.split, _Work.refine),
+)
+"""What is done in turn. The second look finds what brighter neighbours covered; a third finds mostly fragments.
+
+Compared on four simulated recordings (CA1, cortex, CA1 and cortex of other seeds), F1: this one 0.951, 0.883, 0.973,
+0.894; with a refinement before the second renewal and both once more at the end, at a fifth more work, 0.951, 0.863,
+0.978, 0.896; without the refinement before each split 0.943, 0.854, 0.971, 0.887.
+"""
+_STEPS: Final = len(_SCHEDULE) + 2

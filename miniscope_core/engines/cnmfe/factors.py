@@ -115,7 +115,7 @@ def sparse_by_tile(footprints: "sp.csr_array", shape: tuple[int, int]) -> list[T
     grid = tile_grid(shape)
     across = -(-shape[1] // _TILE_PX)
     tile = (y // _TILE_PX) * across + x // _TILE_PX
-    order = np.lexsort((unit, tile))
+    order = np.argsort(tile.astype(np.int32), kind="stable")  # the entries are in the order of units already
     unit, y, x, values = unit[order], y[order], x[order], entries.data[order]
     bounds = np.searchsorted(tile[order], np.arange(len(grid) + 1))
     found = []

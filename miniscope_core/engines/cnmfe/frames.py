@@ -55,13 +55,21 @@ def surround(diameter: float) -> float:
     return _SURROUND * diameter
 
 
-def shift_frame(frame: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Move a frame by (dy, dx) pixels, bilinear; what comes in over the edge repeats the edge."""
+def shift_frame(frame: NDArray[Any], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Move a frame by (dy, dx) pixels, bilinear; what comes in over the edge repeats the edge.
+
+    All pixels have the same two weights along each axis, so two weighted sums do it, in half the time of a warp.
+    """
     if not shift.any():
-        return frame
-    matrix = np.array([[1, 0, shift[1]], [0, 1, shift[0]]], np.float32)
-    moved = cv2.warpAffine(frame, matrix, frame.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32)
+        return frame.astype(np.float32, copy=False)
+    height, width = frame.shape
+    down, right = (int(whole) for whole in np.floor(shift))
+    part_y, part_x = float(shift[0]) - down, float(shift[1]) - right
+    pad = max(abs(down), abs(right)) + 1
+    wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    wide = wide[pad - down - 1 : pad - down + height, pad - right - 1 : pad - right + width]
+    rows = cv2.addWeighted(wide[1:], 1 - part_y, wide[:-1], part_y, 0, dtype=cv2.CV_32F)
+    return np.asarray(cv2.addWeighted(rows[:, 1:], 1 - part_x, rows[:, :-1], part_x, 0), np.float32)
 
 
 def moved_back(flat: NDArray[np.float32], displacement: NDArray[np.float64]) -> NDArray[np.float32]:

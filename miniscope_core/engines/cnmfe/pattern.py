@@ -9,6 +9,7 @@ brain) and of the frames moved back (blurred pattern + brain) tell pattern and b
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import cv2
@@ -47,8 +48,13 @@ class Pattern:
     """Multiplied, (height, width): near zero where the pattern is far stronger than the brain."""
 
     def remove(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return frames (…, height, width) without the pattern."""
-        return (flat - self.image) * self.trust
+        """Return frames (…, height, width) without the pattern: the same ones where there is none."""
+        return flat if self.is_none else (flat - self.image) * self.trust
+
+    @cached_property
+    def is_none(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.image.any() and bool((self.trust == 1).all())
 
 
 def no_pattern(shape: tuple[int, ...]) -> Pattern:
