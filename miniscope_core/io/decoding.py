@@ -13,6 +13,7 @@ OpenCV 4.10, 4.13 and 5.0 (FFmpeg backend) decide how this module works:
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniscope_core.errors import VideoError
-from miniscope_core.io.avi import is_avi
+from miniscope_core.io.avi import FrameIndex, is_avi
 
 _GRAY8: Final = b"Y800"
 _GRAY16: Final = b"Y1\x00\x10"
@@ -76,6 +77,7 @@ class Cursor:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.position = 0
+        self._copy: Path | None = None
         self._capture = _open(path)
         tag = _tag(self._capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
         if tag[:2] == _GRAY16[:2] and tag != _GRAY16:
@@ -97,9 +99,29 @@ class Cursor:
         """Whether frames tell their place in the file; a damaged header can make that impossible."""
         self._first_packet: int | None = None
 
+    @classmethod
+    def excerpt(cls, path: Path, index: FrameIndex, first: int, stop: int) -> Self:
+        """Open a copy of a few frames of an AVI, at ``first`` or the key frame before it.
+
+        For OpenCV a seek is to decode sixteen frames and more before the one wanted.
+        """
+        content, key = index.excerpt(path, first, stop)
+        with tempfile.NamedTemporaryFile(prefix="frames-", suffix=".avi", delete=False) as copy:
+            copy.write(content)
+        try:
+            cursor = cls(Path(copy.name))
+        except BaseException:
+            os.unlink(copy.name)
+            raise
+        cursor.path, cursor.position, cursor._first_packet = path, key, -key
+        cursor._copy = Path(copy.name)
+        return cursor
+
     def close(self) -> None:
         """Close the file."""
         self._capture.release()
+        if self._copy is not None:
+            self._copy.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """Numbered AVI files as one movie: counted by decoding, read from any frame on, in several threads."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniscope_core.errors import VideoError
-from miniscope_core.io.avi import complete_frames, cut_short, never_closed
+from miniscope_core.io.avi import FrameIndex, complete_frames, cut_short, frame_index, in_pieces, never_closed
 from miniscope_core.io.decoding import LOSSY, Cursor, VideoFacts, probe
 from miniscope_core.io.options import ReadOptions
 from miniscope_core.io.pictures import Pictures
@@ -21,6 +22,11 @@ from miniscope_core.progress import Progress, silent
 
 _SEEK_GAIN: Final = 32
 """Frames to skip from which a seek is cheaper than decoding on: OpenCV itself starts 16 frames or more before."""
+_EXCERPT_FRAMES: Final = 64
+"""Frames up to which a copy of them is cheaper than a seek."""
+_OF_ONE_PROCESS: Final = ("_idle", "_lock", "_indices", "_ends")
+_REMEMBERED: Final = 16
+"""Ends of copies, to tell who reads on from there: for him one seek is cheaper than a copy for each piece."""
 _IDLE_CURSORS: Final = 4
 _RANGE_FRAMES: Final = 400
 """Frames from which a part of a file is worth a decoder of its own; a seek costs some 30."""
@@ -88,10 +94,16 @@ def _ranges(path: Path, claimed: int, workers: int, total: int) -> list[range]:
 
 
 def _may_cut(path: Path, claimed: int) -> bool:
-    if cut_short(path) or never_closed(path) or complete_frames(path) != claimed:
+    if cut_short(path) or never_closed(path) or complete_frames(path) != claimed or not _finds(path, claimed):
         return False
     with Cursor(path) as cursor:
         return cursor.seekable
+
+
+def _finds(path: Path, frame_count: int) -> bool:
+    """Say whether a file's index leads to every frame: where an entry is damaged, a seek leads to the next frame."""
+    table = frame_index(path)
+    return in_pieces(path) if table is None else len(table.starts) == frame_count
 
 
 def _decode(pieces: Sequence[tuple[Path, range]], total: int, workers: int, progress: Progress) -> list[int]:
@@ -153,10 +165,14 @@ class VideoSource:
     def _reset(self) -> None:
         self._idle: list[tuple[int, Cursor]] = []
         self._unseekable: set[int] = set()
+        self._indices: dict[int, FrameIndex | None] = {}
+        self._ends: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_idle", "_lock")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_idle", "_lock", "_indices", "_ends")
+        }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -199,6 +215,9 @@ class VideoSource:
 
     def _read_file(self, index: int, wanted: range, frames: NDArray[Any]) -> None:
         cursor = self._take(index, wanted.start)
+        if self._read_excerpt(cursor, index, wanted, frames):
+            self._give_back(index, cursor)
+            return
         try:
             for row, frame in enumerate(wanted):
                 cursor = self._advance(cursor, index, frame)
@@ -207,6 +226,36 @@ class VideoSource:
             cursor.close()
             raise
         self._give_back(index, cursor)
+
+    def _read_excerpt(self, cursor: Cursor, index: int, wanted: range, frames: NDArray[Any]) -> bool:
+        """Read a few frames that lie elsewhere through a copy of them alone; False where that cannot be."""
+        span = wanted[-1] + 1 - wanted.start
+        away = wanted.start - cursor.position
+        reads_on = (index, wanted.start) in self._ends
+        if reads_on or span > _EXCERPT_FRAMES or 0 <= away <= _SEEK_GAIN or not self._may_seek(cursor, index):
+            return False
+        table = self._index_of(index)
+        if table is None:
+            return False
+        try:
+            with Cursor.excerpt(self._files[index].path, table, wanted.start, wanted[-1] + 1) as copy:
+                for row, frame in enumerate(wanted):
+                    while copy.position <= frame:
+                        if not copy.skip():
+                            return False
+                    frames[row] = copy.fetch()
+        except OSError:
+            return False  # no room for the copy: a seek needs none
+        self._ends.append((index, wanted[-1] + 1))
+        return True
+
+    def _index_of(self, index: int) -> FrameIndex | None:
+        """Return the index of a file, where it has one and that tells of as many frames as decode."""
+        if index not in self._indices:
+            table = frame_index(self._files[index].path)
+            whole = table is not None and len(table.starts) == self._files[index].frame_count
+            self._indices[index] = table if whole else None
+        return self._indices[index]
 
     def _advance(self, cursor: Cursor, index: int, frame: int) -> Cursor:
         """Decode up to and including a frame; returns the cursor to go on with."""
@@ -232,7 +281,11 @@ class VideoSource:
     def _may_seek(self, cursor: Cursor, index: int) -> bool:
         # Only where every packet gave a frame does the container's numbering agree with ours.
         complete = cursor.claimed == self._files[index].frame_count
-        return complete and cursor.seekable and index not in self._unseekable
+        if not (complete and cursor.seekable) or index in self._unseekable:
+            return False
+        if self._index_of(index) is None and not in_pieces(self._files[index].path):
+            self._unseekable.add(index)
+        return index not in self._unseekable
 
     def _take(self, index: int, frame: int) -> Cursor:
         """Return the idle cursor of a file that is nearest before a frame, or a new one."""

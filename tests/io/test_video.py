@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
 from miniscope_core.errors import VideoError
+from miniscope_core.io.avi import FrameIndex, frame_index
 from miniscope_core.io.decoding import Cursor, probe
 from miniscope_core.io.folders import natural_key
 from miniscope_core.io.recording import VideoFile
@@ -111,8 +112,9 @@ def test_going_back_and_far_ahead_is_a_seek(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Cursor, "skip", counted)
     source = source_of(path, LONG)
     source.read(0, LONG, 60)
+    assert len(grabbed) == 3
     source.read(70, 71, 1)
-    assert len(grabbed) == 4
+    assert len(grabbed) == 3 + 11  # from the key frame before it, at 60
 
 
 def test_a_file_whose_packets_do_not_count_is_never_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,3 +315,84 @@ def test_damaged_file_has_as_many_frames_in_ranges_as_from_its_beginning(
     except VideoError:
         return
     assert count_frames([path], [claimed], workers=3) == serial
+
+
+# -- a few frames through a copy of them ----------------------------------------------------------------
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """List which frames were copied out of a file to be decoded."""
+    made: list[tuple[int, int]] = []
+    excerpt = FrameIndex.excerpt
+
+    def listed(self: FrameIndex, path: Path, first: int, stop: int) -> tuple[bytes, int]:
+        made.append((first, stop))
+        return excerpt(self, path, first, stop)
+
+    monkeypatch.setattr(FrameIndex, "excerpt", listed)
+    return made
+
+
+@pytest.mark.parametrize("codec", FORMS)
+def test_frames_elsewhere_are_those_of_the_file(
+    long_files: dict[str, Path], copies: list[tuple[int, int]], codec: str
+) -> None:
+    path = long_files[codec]
+    expected = decoded_in_order(path)
+    source = source_of(path, 120)
+    for start, stop, step in ((77, 102, 1), (41, 42, 1), (100, 120, 3), (3, 9, 1), (60, 120, 1)):
+        np.testing.assert_array_equal(source.read(start, stop, step), expected[start:stop:step])
+    assert copies[:2] == [(77, 102), (41, 42)]
+
+
+def test_copy_begins_at_a_key_frame_and_leaves_no_file(
+    long_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    index = frame_index(long_files["FFV1"])
+    assert index is not None
+    assert index.keys[:3] == (0, 12, 24)
+    with Cursor.excerpt(long_files["FFV1"], index, 40, 45) as cursor:
+        assert cursor.position == 36
+        assert len(list(tmp_path.iterdir())) == 1
+        assert sum(cursor.skip() for _ in range(20)) == 9
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_reads_on_seeks_once(long_files: dict[str, Path], copies: list[tuple[int, int]]) -> None:
+    source = source_of(long_files["FFV1"], 120)
+    for start in range(50, 120, 10):
+        source.read(start, start + 10, 1)
+    assert copies == [(50, 60)]
+
+
+def test_file_without_a_sound_index_is_sought_in_as_before(
+    long_files: dict[str, Path], tmp_path: Path, copies: list[tuple[int, int]]
+) -> None:
+    content = long_files["FFV1"].read_bytes()
+    at = content.rindex(b"idx1")
+    path = tmp_path / "0.avi"
+    for damage in (content[:at] + b"JUNK" + content[at + 4 :], content[: at + 300] + bytes(16) + content[at + 316 :]):
+        path.write_bytes(damage)
+        assert frame_index(path) is None
+        np.testing.assert_array_equal(source_of(path, 120).read(77, 90, 1), decoded_in_order(long_files["FFV1"])[77:90])
+    assert copies == []
+
+
+def test_no_room_for_a_copy_is_no_error(long_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
+    frames = source_of(long_files["GREY"], 120).read(77, 90, 1)
+    np.testing.assert_array_equal(frames, decoded_in_order(long_files["GREY"])[77:90])
+
+
+@given(st.binary(max_size=400), st.integers(0, 60), st.booleans())
+def test_any_index_is_read_or_not_believed(
+    tmp_path_factory: pytest.TempPathFactory, long_files: dict[str, Path], noise: bytes, at: int, end: bool
+) -> None:
+    content = bytearray(long_files["MJPG"].read_bytes())
+    place = content.rindex(b"idx1") + at if end else at
+    content[place : place + len(noise)] = noise
+    path = tmp_path_factory.mktemp("index") / "0.avi"
+    path.write_bytes(content)
+    index = frame_index(path)
+    if index is not None:
+        index.excerpt(path, len(index.starts) - 1, len(index.starts))
