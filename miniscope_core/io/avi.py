@@ -23,6 +23,8 @@ _HEADER_BYTES: Final = 8
 _KEY_FRAME: Final = 0x10
 """AVIIF_KEYFRAME, in the entries of an index."""
 _MAX_HEAD: Final = 2**20
+_MAX_INDEX: Final = 2**26
+"""Bytes of an index: of four million frames."""
 _LIST_BYTES: Final = 12
 """Bytes of a list's own header: RIFF or LIST, its size, its kind."""
 
@@ -107,6 +109,8 @@ def frame_index(path: Path) -> FrameIndex | None:
         movi = next((place for kind, place, _ in places if kind == b"movi"), None)
         table = next(((place, length) for kind, place, length in places if kind == b"idx1"), None)
         if movi is None or table is None or sum(kind == b"movi" for kind, _, _ in places) != 1:
+            return None
+        if table[1] > _MAX_INDEX or table[0] + table[1] > size:
             return None
         stream.seek(table[0])
         entries = list(struct.iter_unpack("<4sIII", stream.read(table[1] - table[1] % 16)))

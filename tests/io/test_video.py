@@ -371,7 +371,9 @@ def test_file_without_a_sound_index_is_sought_in_as_before(
     content = long_files["FFV1"].read_bytes()
     at = content.rindex(b"idx1")
     path = tmp_path / "0.avi"
-    for damage in (content[:at] + b"JUNK" + content[at + 4 :], content[: at + 300] + bytes(16) + content[at + 316 :]):
+    renamed, holed = content[:at] + b"JUNK" + content[at + 4 :], content[: at + 300] + bytes(16) + content[at + 316 :]
+    endless = content[: at + 4] + b"\xff\xff\xff\x7f" + content[at + 8 :]
+    for damage in (renamed, holed, endless):
         path.write_bytes(damage)
         assert frame_index(path) is None
         np.testing.assert_array_equal(source_of(path, 120).read(77, 90, 1), decoded_in_order(long_files["FFV1"])[77:90])
