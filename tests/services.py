@@ -1,6 +1,7 @@
 """Real services for the tests: an S3 endpoint over HTTP on loopback."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class S3Service:
 @contextlib.contextmanager
 def s3_service(bucket: str = "miniscope") -> Iterator[S3Service]:
     """Start an S3 service on a free port of the loopback interface and make a bucket."""
+    # It would tell of every request, into whatever stream a handler of this process has, closed or not.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -31,7 +31,7 @@ from miniscope_core.io.signals import SideSignals, Signal
 from miniscope_core.io.tables import check_size
 
 _HEADER: Final = ("time (s)", "channel name", "value")
-_RAW_ENDINGS: Final = (".gpio", ".imu", ".raw")
+_RAW_ENDINGS: Final = (".gpio", ".imu")
 _MOVIE_ENDINGS: Final = (".isxd",)
 _UNIX_S: Final = 5e8
 """From 1985 on; longer than any recording."""
@@ -40,15 +40,15 @@ _MAX_CHANNELS: Final = 256
 _NAME: Final = 100
 
 
-def read_gpio(movie: Path, folders: Sequence[Path], started_unix_s: float | None = None) -> SideSignals:
+def read_gpio(movie: Sequence[Path], folders: Sequence[Path], started_unix_s: float | None = None) -> SideSignals:
     """Read the exported channels that lie beside a movie.
 
-    Where a folder holds several movies, a table is the one's whose name its own begins with.
+    Where there are other movies too, a table is the one's whose name its own begins with, the longest that does.
 
     Parameters
     ----------
     movie
-        The movie, or the session's folder.
+        The movie's files.
     folders
         Where to look.
     started_unix_s
@@ -63,21 +63,25 @@ def read_gpio(movie: Path, folders: Sequence[Path], started_unix_s: float | None
     files, warnings = [], []
     found = [path for folder in dict.fromkeys(folders) for path in visible_files(folder)]
     movies = [path for path in found if kind_of(path) or path.suffix.casefold() in _MOVIE_ENDINGS]
+    others = [path for path in movies if path not in movie]
     for path in found:
-        alone = len(movies) < 2 or path.stem.startswith(movie.stem)
-        if path.suffix.casefold() in _RAW_ENDINGS and alone:
+        owner = max(
+            (one for one in movies if path.stem.startswith(one.stem)), key=lambda one: len(one.stem), default=None
+        )
+        mine = not others or owner in movie
+        if path.suffix.casefold() in _RAW_ENDINGS and mine:
             warnings.append(f"{path.name} is not read: export it as CSV with Inscopix' software")
         if path.suffix.casefold() != ".csv" or _names(first_line(path)) != _HEADER:
             continue
-        if not alone:
-            warnings.append(f"{path.name} is not read: it begins with the name of none of {len(movies)} movies")
+        if not mine:
+            warnings.append(f"{path.name} is not read: its name is not this movie's, and others lie there too")
             continue
         files.append(path)
         try:
-            mine, odd = _channels(path, started_unix_s)
+            channels, odd = _channels(path, started_unix_s)
         except RecordingError as error:
-            mine, odd = [], [f"{path.name} is left out: {error}"]
-        signals += mine
+            channels, odd = [], [f"{path.name} is left out: {error}"]
+        signals += channels
         warnings += odd
     return SideSignals(tuple(signals), tuple(files), tuple(warnings))
 
@@ -90,6 +94,8 @@ def _channels(path: Path, started_unix_s: float | None) -> tuple[list[Signal], l
     """Return the channels of a table, and what was odd."""
     check_size(path)
     try:
+        with path.open("rb") as stream:
+            rows = sum(1 for line in stream if line.strip()) - 1
         table = pd.read_csv(
             path,
             header=0,
@@ -106,7 +112,9 @@ def _channels(path: Path, started_unix_s: float | None) -> tuple[list[Signal], l
     for name in ("time", "value"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
     good = table["time"].abs().lt(_LARGEST_S) & table["value"].notna() & table["channel"].notna()
-    warnings = [f"{int((~good).sum())} rows of {path.name} cannot be read and are left out"] if not good.all() else []
+    # Rows with too many cells are not even in the table.
+    left_out = max(int((~good).sum()), rows - int(good.sum()))
+    warnings = [f"{left_out} rows of {path.name} cannot be read and are left out"] if left_out else []
     table = table[good]
     names = list(dict.fromkeys(table["channel"]))
     if len(names) > _MAX_CHANNELS:
@@ -125,11 +133,11 @@ def _channels(path: Path, started_unix_s: float | None) -> tuple[list[Signal], l
             name=" ".join(str(name).split())[:_NAME] or "channel",
             channels=("value",),
             units=("",),
-            times_s=rows["time"].to_numpy(np.float64) - zero,
-            values=rows[["value"]].to_numpy(np.float64),
+            times_s=samples["time"].to_numpy(np.float64) - zero,
+            values=samples[["value"]].to_numpy(np.float64),
             source=path.name,
             rule=rule,
             uncertainty_s=uncertainty,
         )
-        for name, rows in table.groupby("channel", sort=False, observed=True)
+        for name, samples in table.groupby("channel", sort=False, observed=True)
     ], warnings

@@ -92,7 +92,7 @@ class InscopixExport:
         times = read_export_times(table) if options.fps is None else None
         pictures = kind.open(place, [place], options)
         absolute = times is not None and len(known := times[np.isfinite(times)]) > 0 and known[0] > _UNIX_S * 1e3
-        side = read_gpio(place, [place.parent], float(known[0]) / 1e3 if absolute else None)
+        side = read_gpio([place], [place.parent], float(known[0]) / 1e3 if absolute else None)
         warnings = [
             *pictures.warnings,
             *side.warnings,
@@ -251,7 +251,7 @@ class InscopixSession:
             )
         else:
             clock = join_clock(place, rows, pictures.files, options.clock, nominal, video_problems=pictures.problems)
-        side = read_gpio(place, [place, *(path.parent for path in paths)])
+        side = read_gpio(paths, [place, *(path.parent for path in paths)])
         metadata = _session_metadata(self.name, session, pictures, nominal)
         metadata = metadata.model_copy(update={"warnings": (*metadata.warnings, *side.warnings)})
         files = (place / SESSION_FILE, *tables, *side.files)

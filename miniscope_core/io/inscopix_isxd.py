@@ -124,7 +124,7 @@ class InscopixIsxd:
             rows = _rows(place, layout, period_ms)
             clock = join_clock(place, rows, files, options.clock, 1000 / period_ms, video_problems=layout.problems)
         skip = _HEADER_WORDS * 2 if layout.headers else 0
-        side = read_gpio(place, [place.parent], _started_unix_s(footer))
+        side = read_gpio([place], [place.parent], _started_unix_s(footer))
         metadata = _metadata(self.name, footer, layout.shape, 1000 / period_ms)
         return Recording(
             directory=place,

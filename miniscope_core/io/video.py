@@ -23,7 +23,7 @@ from miniscope_core.progress import Progress, silent
 _SEEK_GAIN: Final = 32
 """Frames to skip from which a seek is cheaper than decoding on: OpenCV itself starts 16 frames or more before."""
 _EXCERPT_FRAMES: Final = 64
-"""Frames up to which a copy of them is cheaper than a seek."""
+"""Frames up to which they are read through a copy: it spares the sixteen and more that a seek decodes before them."""
 _OF_ONE_PROCESS: Final = ("_idle", "_lock", "_indices", "_ends")
 _REMEMBERED: Final = 16
 """Ends of copies, to tell who reads on from there: for him one seek is cheaper than a copy for each piece."""
@@ -170,9 +170,7 @@ class VideoSource:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in vars(self).items() if name not in ("_idle", "_lock", "_indices", "_ends")
-        }
+        return {name: value for name, value in vars(self).items() if name not in _OF_ONE_PROCESS}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -215,13 +213,11 @@ class VideoSource:
 
     def _read_file(self, index: int, wanted: range, frames: NDArray[Any]) -> None:
         cursor = self._take(index, wanted.start)
-        if self._read_excerpt(cursor, index, wanted, frames):
-            self._give_back(index, cursor)
-            return
         try:
-            for row, frame in enumerate(wanted):
-                cursor = self._advance(cursor, index, frame)
-                frames[row] = cursor.fetch()
+            if not self._read_excerpt(cursor, index, wanted, frames):
+                for row, frame in enumerate(wanted):
+                    cursor = self._advance(cursor, index, frame)
+                    frames[row] = cursor.fetch()
         except BaseException:
             cursor.close()
             raise
@@ -231,7 +227,8 @@ class VideoSource:
         """Read a few frames that lie elsewhere through a copy of them alone; False where that cannot be."""
         span = wanted[-1] + 1 - wanted.start
         away = wanted.start - cursor.position
-        reads_on = (index, wanted.start) in self._ends
+        with self._lock:
+            reads_on = (index, wanted.start) in self._ends
         if reads_on or span > _EXCERPT_FRAMES or 0 <= away <= _SEEK_GAIN or not self._may_seek(cursor, index):
             return False
         table = self._index_of(index)
@@ -246,7 +243,8 @@ class VideoSource:
                     frames[row] = copy.fetch()
         except OSError:
             return False  # no room for the copy: a seek needs none
-        self._ends.append((index, wanted[-1] + 1))
+        with self._lock:
+            self._ends.append((index, wanted[-1] + 1))
         return True
 
     def _index_of(self, index: int) -> FrameIndex | None:

@@ -108,11 +108,12 @@ def prepare_recording(
     """
     raw = RawFiles.of(archive.settings)
     with raw.remote.held(folder, progress) as place:
-        return _prepare(archive, find_recording(place, files=options.files), options, progress)
+        return _prepare(archive, raw, find_recording(place, files=options.files), options, progress)
 
 
-def _prepare(archive: Archive, folder: Path, options: IngestOptions, progress: Progress) -> Prepared | Ingested:
-    raw = RawFiles.of(archive.settings)
+def _prepare(
+    archive: Archive, raw: RawFiles, folder: Path, options: IngestOptions, progress: Progress
+) -> Prepared | Ingested:
     with archive.database.session() as session:
         known = find_ingested(session, folder, raw)
     if known is not None:

@@ -19,7 +19,6 @@ from miniscope_core.io.recording import Recording
 from miniscope_core.models import RecordingKey, as_key, describe_key, get
 from miniscope_core.pipeline.files import RawFiles, Where, digest_files
 from miniscope_core.progress import Progress
-from miniscope_core.remote import RemoteFiles
 from miniscope_core.storage.archive import Archive
 
 READING = "read_options"
@@ -101,13 +100,18 @@ def open_ingested(archive: Archive, key: RecordingKey, progress: Progress) -> Re
     raw = RawFiles.of(archive.settings)
     where = raw.find(known.directory)
     with raw.remote.held(where, progress) as folder:
-        return _open_unchanged(archive, key, known, where, folder, progress)
+        return _open_unchanged(raw, archive.settings.workers, key, known, where, folder, progress)
 
 
 def _open_unchanged(
-    archive: Archive, key: RecordingKey, known: _Originals, where: Where, folder: Path, progress: Progress
+    raw: RawFiles,
+    workers: int,
+    key: RecordingKey,
+    known: _Originals,
+    where: Where,
+    folder: Path,
+    progress: Progress,
 ) -> Recording:
-    workers = archive.settings.workers
     # Not through the file system: a folder that is a link has its session where the link lies.
     places = {name: Path(os.path.normpath(folder / name)) for name in sorted(known.sha256)}
     there = {name: place for name, place in places.items() if place.is_file()}
@@ -127,7 +131,7 @@ def _open_unchanged(
         dataset=known.reading.get("dataset"),
         files=known.reading.get("files"),
         columns=known.reading.get("columns"),
-        remote=RemoteFiles.of(archive.settings),
+        remote=raw.remote,
     )
     read = [*(file.path for file in opened.files), *opened.side_files]
     new = sorted({name_in(folder, path) for path in read} - places.keys())

@@ -31,6 +31,8 @@ _VERSIONS: Final = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "LastM
 """What file systems call that which changes when a file does, the surest first."""
 _log = logging.getLogger(__name__)
 _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+_cleaned_up: set[Path] = set()
+"""Folders of caches that are swept when this process ends."""
 
 
 class RemoteFiles:
@@ -154,7 +156,6 @@ class RemoteFiles:
         address = address.rstrip("/")
         with _explained(address):
             fs, base = self._open(address)
-            fs.invalidate_cache()
             wanted = [
                 RemoteFile("/".join(self._parts(place)), source, int(entry["size"]), _version(entry))
                 for place, (source, entry) in self._listed(fs, address, base).items()
@@ -164,9 +165,10 @@ class RemoteFiles:
                 fs.get_file(file.source, str(path), callback=_Telling(tell))
 
             lease = self.cache.lease(wanted, fetch, progress)
-        if not _leases:
-            atexit.register(_clean_up, self.cache)
         _leases.add(lease)
+        if self.cache.folder not in _cleaned_up:
+            _cleaned_up.add(self.cache.folder)
+            atexit.register(_clean_up, self.cache)
         return lease
 
     def _open(self, address: str) -> tuple[Any, str]:
@@ -178,6 +180,7 @@ class RemoteFiles:
             raise ParameterError(
                 f"Address {address} cannot be read: {error}. Expected a protocol of fsspec whose package is installed."
             ) from error
+        fs.invalidate_cache()  # what it listed a while ago may be gone
         return fs, base
 
     def _listed(self, fs: Any, address: str, base: str) -> dict[str, tuple[str, dict[str, Any]]]:

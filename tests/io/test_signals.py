@@ -200,20 +200,36 @@ def test_of_several_movies_a_table_is_the_one_it_is_named_after(tmp_path: Path) 
     assert any("run1_gpio.csv is not read" in warning for warning in other.metadata.warnings)
 
 
+def test_name_of_one_movie_may_begin_that_of_another(tmp_path: Path) -> None:
+    for name in ("run1", "run10"):
+        write_isxd(tmp_path / f"{name}.isxd", make_movie(4))
+    write_gpio(tmp_path / "run10_gpio.csv")
+    check_channels(open_recording(tmp_path / "run10.isxd"))
+    assert open_recording(tmp_path / "run1.isxd").signals == ()
+
+
+def test_session_of_several_files_has_its_channels(tmp_path: Path) -> None:
+    session = write_inscopix_session(tmp_path, make_movie(10), frames_per_file=4)
+    write_gpio(session / "recording_1" / "gpio.csv")
+    check_channels(open_recording(session))
+
+
 def test_damaged_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     movie = write_isxd(tmp_path / "run.isxd", make_movie(4))
     path = write_gpio(tmp_path / "gpio.csv")
-    path.write_text(path.read_text() + "later, GPIO-1, 3\n1e99, GPIO-1, 3\n0.7, GPIO-1, nan\n0.8, GPIO")
+    path.write_text(
+        path.read_text() + "later, GPIO-1, 3\n1e99, GPIO-1, 3\n0.7, GPIO-1, nan\n0.75, GPIO, 1, 3, 4\n0.8, GPIO"
+    )
     recording = open_recording(movie)
     check_channels(recording)
-    assert any("4 rows of gpio.csv cannot be read" in warning for warning in recording.metadata.warnings)
+    assert any("5 rows of gpio.csv cannot be read" in warning for warning in recording.metadata.warnings)
 
 
 @given(content=st.one_of(st.binary(max_size=300), st.text('0123456789., -e\nnaGPIO"', max_size=300).map(str.encode)))
 def test_any_table_of_channels_is_read_or_told(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("gpio")
     (folder / "gpio.csv").write_bytes(f"{HEADER}\n".encode() + content)
-    found = read_gpio(folder / "run.isxd", [folder], None)
+    found = read_gpio([folder / "run.isxd"], [folder], None)
     assert found.files == (folder / "gpio.csv",)
     for signal in found.signals:
         assert signal.values.shape == (len(signal.times_s), 1)
