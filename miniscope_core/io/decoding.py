@@ -3,8 +3,10 @@
 What the container says is believed only where decoding confirmed it. Three things that were measured with
 OpenCV 4.10, 4.13 and 5.0 (FFmpeg backend) decide how this module works:
 
-* Unconverted retrieval (``CAP_PROP_CONVERT_RGB`` 0) is exact for 8 and 16 bit gray and spares a conversion; for
-  every other pixel format it returns planes or wrong values, so those are converted to BGR first.
+* Unconverted retrieval (``CAP_PROP_CONVERT_RGB`` 0) is exact for 8 and 16 bit gray and spares a conversion. Of
+  Motion JPEG it returns the plane Y, which is the luminance (JFIF 1.02) unless the pictures say that they leave out
+  the ends of the range. For every other pixel format it returns planes or wrong values, so those are converted to BGR
+  first.
 * ``cv2.cvtColor`` to gray returns v for a pixel (v, v, v), so gray video stored as colour (the DIB files of
   Miniscope-DAQ V3) stays exact.
 * ``CAP_PROP_POS_MSEC`` after a frame tells which packet it came from (except with codecs that reorder frames), so
@@ -15,7 +17,6 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -30,6 +31,12 @@ from miniscope_core.io.avi import FrameIndex, is_avi
 _GRAY8: Final = b"Y800"
 _GRAY16: Final = b"Y1\x00\x10"
 """Codec tags FFmpeg gives the pixel formats gray and gray16le."""
+_PLANAR: Final = frozenset({b"I420", b"Y42B", b"444P"})
+"""Codec tags of the pixel formats whose first plane is Y."""
+_JPEG: Final = "MJPG"
+_NARROW: Final = b"CS=ITU601"
+"""What FFmpeg writes into pictures whose Y goes from 16 to 235, and goes by when it decodes them."""
+_HEAD_BYTES: Final = 2**18
 
 _QUICKTIME: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 """Boxes that an MP4 or QuickTime file can begin with (ISO/IEC 14496-12)."""
@@ -83,7 +90,9 @@ class Cursor:
         if tag[:2] == _GRAY16[:2] and tag != _GRAY16:
             self.close()
             raise VideoError(f"Pixel format of {path}: got {tag!r}, expected 8 bit, or 16 bit little-endian gray.")
-        self._unconverted = tag in (_GRAY8, _GRAY16)
+        self.codec = _codec(self._capture.get(cv2.CAP_PROP_FOURCC))
+        self._luminance = self.codec == _JPEG and tag in _PLANAR and _NARROW not in _head(path, _HEAD_BYTES)
+        self._unconverted = self._luminance or tag in (_GRAY8, _GRAY16)
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if tag == _GRAY16 else np.uint8)
         if self._unconverted:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
@@ -91,7 +100,6 @@ class Cursor:
             int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
             int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
         )
-        self.codec = _codec(self._capture.get(cv2.CAP_PROP_FOURCC))
         self.claimed = max(0, int(min(self._capture.get(cv2.CAP_PROP_FRAME_COUNT), 2**31)))
         self.container_fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         regular = path.suffix.casefold() == ".avi"  # of others the frames need not lie evenly in time
@@ -150,7 +158,8 @@ class Cursor:
 
     def fetch(self) -> NDArray[Any]:
         """Return the frame that was decoded last, (height, width)."""
-        ok, picture = self._capture.retrieve()
+        with quietly() if self._luminance else contextlib.nullcontext():  # OpenCV has a remark for each plane
+            ok, picture = self._capture.retrieve()
         if not ok or picture is None:
             raise VideoError(f"Frame {self.position - 1} of {self.path} decodes but cannot be fetched.")
         if picture.ndim == 3 and not self._unconverted:
@@ -163,12 +172,16 @@ class Cursor:
         return np.asarray(picture)
 
     def facts(self) -> VideoFacts:
-        """Decode the first frame, if there is one, and tell what the file is."""
-        coloured = False
-        if not self._unconverted and self.skip():
-            ok, picture = self._capture.retrieve()
-            coloured = bool(ok and picture.ndim == 3 and (picture != picture[..., :1]).any())
-        return VideoFacts(self.shape, self.dtype, self.codec, self.claimed, self.container_fps, coloured)
+        """Tell what the file is, by its first frame if there is one."""
+        return VideoFacts(self.shape, self.dtype, self.codec, self.claimed, self.container_fps, self._is_coloured())
+
+    def _is_coloured(self) -> bool:
+        if self._unconverted and not self._luminance:
+            return False
+        capture = _open(self.path)
+        ok, picture = capture.read()
+        capture.release()
+        return bool(ok and picture.ndim == 3 and (picture != picture[..., :1]).any())
 
     def _packet(self) -> int:
         return round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * self.container_fps / 1000)
@@ -187,11 +200,7 @@ def probe(path: Path) -> VideoFacts:
 
 
 def _open(path: Path) -> cv2.VideoCapture:
-    try:
-        with path.open("rb") as stream:
-            magic = stream.read(12)
-    except OSError as error:
-        raise VideoError(f"Video {path} cannot be read: {error.strerror}. Is the copy complete?") from error
+    magic = _head(path, 12)
     if not magic:
         raise VideoError(f"Video {path} is empty (0 bytes). Copy it again from the acquisition computer.")
     if path.suffix.casefold() in (".mp4", ".mov", ".m4v"):
@@ -213,20 +222,39 @@ def _open(path: Path) -> cv2.VideoCapture:
     return capture
 
 
-_log_lock = threading.Lock()
+class _Quiet:
+    """OpenCV's level of remarks, lowered as long as anybody wants it so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted_by = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._wanted_by == 0:
+                self._before = _set_level(0)
+            self._wanted_by += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._wanted_by -= 1
+            if self._wanted_by == 0:
+                _set_level(self._before)
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
+_quiet = _Quiet()
+
+
+def quietly() -> contextlib.AbstractContextManager[None]:
     """Keep OpenCV's own remarks off standard error: a failure is told as our error."""
+    return _quiet
+
+
+def _set_level(level: int) -> int:
     # OpenCV 4.10 has the function at its top, later versions have moved it.
     set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-    with _log_lock:
-        level = set_level(0)
-        try:
-            yield
-        finally:
-            set_level(level)
+    return int(set_level(level))
 
 
 def _silence_ffmpeg() -> None:
@@ -239,6 +267,14 @@ def _silence_ffmpeg() -> None:
 
 def _tag(value: float) -> bytes:
     return (int(value) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _head(path: Path, size: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(size)
+    except OSError as error:
+        raise VideoError(f"Video {path} cannot be read: {error.strerror}. Is the copy complete?") from error
 
 
 def _codec(value: float) -> str:

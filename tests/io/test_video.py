@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
+import av
 import cv2
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
@@ -77,6 +81,47 @@ def test_colour_becomes_luminance_and_is_told(tmp_path: Path) -> None:
     luminance = video.source().read(0, 5, 1)
     assert set(luminance[:, :, :16].ravel()) == {round(0.114 * 255)}
     assert set(luminance[:, :, 16:].ravel()) == {round(0.587 * 255)}
+
+
+@pytest.mark.parametrize("form", ["yuvj420p", "yuvj422p", "yuvj444p"])
+def test_of_motion_jpeg_the_luminance_it_holds_is_read(tmp_path: Path, form: str) -> None:
+    rng = np.random.default_rng(0)
+    painted = cv2.GaussianBlur(rng.integers(0, 256, (38, 50, 3), dtype=np.uint8), (5, 5), 1)
+    frames = [av.VideoFrame.from_ndarray(one, format="bgr24").reformat(format=form) for one in (painted, painted[::-1])]
+    path = write_encoded(tmp_path / "0.avi", frames)
+    with av.open(str(path)) as container:
+        held = [plane_of(frame) for frame in container.decode(video=0)]
+    video = open_video(tmp_path, [path])
+    assert any("colour" in warning for warning in video.warnings)
+    np.testing.assert_array_equal(video.source().read(0, 2, 1), held)
+
+
+def test_motion_jpeg_of_a_narrow_range_is_spread_as_it_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ramp = np.tile(np.arange(16, 236, dtype=np.uint8), (40, 1))
+    planes = np.concatenate([ramp, np.full((20, 220), 128, np.uint8)])
+    for form, expected in (("yuvj420p", ramp), ("yuv420p", np.round((ramp - 16.0) * 255 / 219))):
+        path = write_encoded(tmp_path / f"{form}.avi", [av.VideoFrame.from_ndarray(planes, format=form)])
+        read = source_of(path, 1, ramp.shape).read(0, 1, 1)[0]
+        np.testing.assert_allclose(read, expected, atol=3)
+    assert capfd.readouterr().err == ""
+
+
+def write_encoded(path: Path, frames: Sequence[av.VideoFrame]) -> Path:
+    """Write Motion JPEG of frames as they are, in their own pixel format and range."""
+    with av.open(str(path), "w", format="avi") as container:
+        stream = cast("VideoStream", container.add_stream("mjpeg", rate=20, options={"strict": "unofficial"}))
+        stream.height, stream.width, stream.pix_fmt = frames[0].height, frames[0].width, frames[0].format.name
+        for number, frame in enumerate(frames):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def plane_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return the first plane of a frame."""
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
 
 
 # -- any frame, any order -------------------------------------------------------------------------------
