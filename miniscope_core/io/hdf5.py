@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniscope_core.errors import RecordingError, VideoError
+from miniscope_core.io.hdf5_look import fault_in
 from miniscope_core.io.stacks import MAX_FRAMES, check_frames
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -47,6 +48,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 def _open(path: Path) -> h5py.File:
     _refuse_endless_heaps(path)
+    if fault := fault_in(path):
+        raise OSError(fault)
     return h5py.File(path, "r", locking="best-effort", rdcc_nbytes=_CACHE_BYTES)
 
 

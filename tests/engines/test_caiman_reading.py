@@ -1,6 +1,5 @@
 """Reading CaImAn's files: y is y, signs stay, None is None, NaN is NaN, and what is unknown is said to be."""
 
-import subprocess
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import pytest
 import scipy.sparse as sp
 
 from miniscope_core import load_caiman, load_result
-from miniscope_core.engines.caiman import find_caiman_file, hdf5, read_caiman, write_result
+from miniscope_core.engines.caiman import find_caiman_file, read_caiman, write_result
 from miniscope_core.engines.caiman.reading import is_detrended
 from miniscope_core.errors import ResultError
+from miniscope_core.io import hdf5_look
 from tests.caiman_files import (
     CENTERS,
     DATA,
@@ -555,7 +555,7 @@ def test_file_cut_short_anywhere_gives_one_of_our_errors(file: Path) -> None:
 
 
 def test_damaged_bytes_give_a_result_or_one_of_our_errors(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(hdf5_look, "PATIENCE_S", 5.0)
     whole = write_caiman(file).read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(15):
@@ -567,43 +567,6 @@ def test_damaged_bytes_give_a_result_or_one_of_our_errors(file: Path, monkeypatc
             read_caiman(file)
         except ResultError:
             continue
-
-
-def test_file_that_the_library_gets_stuck_in_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "PATIENCE_S", 2.0)
-    damaged = bytearray(write_caiman(file).read_bytes())
-    size_of_first_text = damaged.index(b"GCOL") + 24
-    damaged[size_of_first_text : size_of_first_text + 8] = bytes(8)
-    file.write_bytes(damaged)
-    with pytest.raises(ResultError, match="library got stuck"):
-        read_caiman(file)
-
-
-def test_files_of_a_folder_are_looked_at_by_one_process_and_the_stuck_one_is_told_apart(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hdf5, "PATIENCE_S", 8.0)
-    whole = write_caiman(file).read_bytes()
-    damaged = bytearray(whole)
-    size_of_first_text = damaged.index(b"GCOL") + 24
-    damaged[size_of_first_text : size_of_first_text + 8] = bytes(8)
-    names = [file.with_name(f"{number}.hdf5") for number in range(6)]
-    for number, name in enumerate(names):
-        name.write_bytes(damaged if number == 2 else whole)
-    processes = []
-    run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *given, **named: processes.append(1) or run(*given, **named))
-    hdf5.look_at(names)
-    # To the stuck one, at the stuck one, and behind it.
-    assert len(processes) == 3
-    for number, name in enumerate(names):
-        if number == 2:
-            with pytest.raises(ResultError, match="library got stuck"), hdf5.opened(name):
-                pass
-        else:
-            with hdf5.opened(name) as reader:
-                assert reader.node("estimates") is not None
-    assert len(processes) == 3
 
 
 # -- files that CaImAn wrote ----------------------------------------------------------------------------------

@@ -5,9 +5,7 @@ group of ``data, indices, indptr, shape``, compressed by column whatever it was;
 1.9.9 datasets; what HDF5 has no type for became an array of fixed strings.
 """
 
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -18,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from miniscope_core.errors import ResultError
+from miniscope_core.io.hdf5_look import fault_in
 
 Node: TypeAlias = "h5py.Group | h5py.Dataset"
 
@@ -27,33 +26,6 @@ _MOST_PACKED: Final = 1_100
 _ALWAYS_READ_BYTES: Final = 2**24
 _DEEPEST: Final = 4
 _LONGEST_LIST: Final = 1_000
-PATIENCE_S: Final = 60.0
-"""Longest look at a file's structure; a sound one takes a fraction of a second."""
-_MOST_AT_ONCE: Final = 50
-_LOOK: Final = """
-import sys, h5py
-def look(name, node):
-    for key in node.attrs:
-        try:
-            node.attrs[key]
-        except Exception:
-            pass
-    if isinstance(node, h5py.Dataset) and (node.size or 0) <= 1000:
-        try:
-            node[()]
-        except Exception:
-            pass
-for path in sys.argv[1:]:
-    try:
-        with h5py.File(path, "r") as file:
-            look("/", file)
-            file.visititems(look)
-    except Exception:
-        pass
-    print("looked at", flush=True)
-"""
-_sound: Final[dict[tuple[Path, int, int], bool]] = {}
-"""Files that were looked at, by path, size and time."""
 _BROKEN: Final = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError),
     *(AttributeError, MemoryError, RecursionError, NotImplementedError),
@@ -76,48 +48,10 @@ def explained(path: Path) -> Iterator[None]:
 @contextmanager
 def opened(path: Path) -> Iterator["Reader"]:
     """Open a file whose text and structure proved readable, and explain what goes wrong inside."""
-    _prove_readable(path)
+    if fault := fault_in(path):
+        raise ResultError(f"Unreadable CaImAn result at {path}: {fault}. Is the copy complete?")
     with explained(path), h5py.File(path, "r") as file:
         yield Reader(file, path)
-
-
-def look_at(paths: Iterable[Path]) -> None:
-    """Let a process of its own look at everything small of some files: :func:`opened` asks it of each anyway.
-
-    Damaged texts keep the HDF5 library busy for ever: a size of zero in the heap that holds them is enough (tried with
-    HDF5 2.0.0), and no thread can be stopped in there. To start a process takes longer than to look at many files.
-    """
-    waiting = [facts for facts in map(_facts, paths) if facts not in _sound]
-    while waiting:
-        batch = waiting[:_MOST_AT_ONCE]
-        passed = _looked_at([facts[0] for facts in batch])
-        _sound.update(dict.fromkeys(batch[:passed], True))
-        if not passed:
-            _sound[batch[0]] = False
-        waiting = waiting[max(1, passed) :]
-
-
-def _prove_readable(path: Path) -> None:
-    look_at([path])
-    if not _sound[_facts(path)]:
-        raise ResultError(
-            f"Unreadable CaImAn result at {path}: the HDF5 library got stuck in it. The file is damaged; copy it again."
-        )
-
-
-def _facts(path: Path) -> tuple[Path, int, int]:
-    facts = path.stat()
-    return path, facts.st_size, facts.st_mtime_ns
-
-
-def _looked_at(paths: Sequence[Path]) -> int:
-    """Return how many files, from the first on, the library got through."""
-    command = [sys.executable, "-I", "-c", _LOOK, *map(str, paths)]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
-    except subprocess.TimeoutExpired as stuck:
-        return (stuck.stdout or b"").count(b"\n")
-    return done.stdout.count(b"\n") if done.returncode < 0 else len(paths)
 
 
 class Reader:

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.caiman.hdf5 import Reader, look_at, opened
+from miniscope_core.engines.caiman.hdf5 import Reader, opened
 from miniscope_core.engines.caiman.motion import (
     HDF5_SUFFIXES,
     Grid,
@@ -146,9 +146,7 @@ def find_caiman_file(path: str | os.PathLike[str]) -> Path:
 
 def _results_in(folder: Path) -> list[Path]:
     files = [one for one in folder.iterdir() if one.suffix.lower() in HDF5_SUFFIXES and not one.name.startswith(".")]
-    files = sorted(one for one in files if one.is_file())
-    look_at(files)
-    return [one for one in files if _may_be_result(one)]
+    return [one for one in sorted(files) if one.is_file() and _may_be_result(one)]
 
 
 def _may_be_result(path: Path) -> bool:
