@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.factors import Factors, by_tile, subtract_units, tile_grid
+from miniscope_core.engines.cnmfe.factors import Factors, Light
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 
@@ -43,11 +43,9 @@ class Ring:
     coarse: tuple[int, int]
 
     def predict(self, residual: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict the background of mean-free frames without their units, (n, height, width)."""
-        height, width = residual.shape[1:]
-        low = self.weights @ coarsen(residual, self.coarse).reshape(len(residual), -1).T
-        low = np.ascontiguousarray(low.T, np.float32).reshape(-1, *self.coarse)
-        return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in low])
+        """Predict the background of frames without mean and units, both on the coarse grid, (n, rows, columns)."""
+        low = self.weights @ residual.reshape(len(residual), -1).T
+        return np.ascontiguousarray(low.T, np.float32).reshape(-1, *self.coarse)
 
 
 def coarsen(frames: NDArray[np.float32], coarse: tuple[int, int]) -> NDArray[np.float32]:
@@ -75,12 +73,12 @@ def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, c
     frames, height, width = movie.shape
     coarse = (max(1, height // 2), max(1, width // 2))
     step = max(1, frames // _FIT_STEPS)
-    tiled, grid, traces = by_tile(factors.footprints, factors.shape), tile_grid(factors.shape), factors.centred
+    light = Light(factors)
 
     def residual(part: slice) -> NDArray[np.float32]:
         chunk = movie.read(part)
         chunk -= mean
-        subtract_units(chunk, tiled, traces[:, part], grid)
+        light.subtract(chunk, part)
         low = coarsen(chunk, coarse)
         whole = len(low) // step
         if not whole:
@@ -105,14 +103,17 @@ def ring_bytes(shape: tuple[int, int], frames: int) -> int:
 def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: Path, context: Context) -> ScratchMovie:
     """Write the movie without its mean and its background, as the footprints and traces are fitted to it."""
     clean = ScratchMovie(path, movie.shape, movie.scale, signed=True)
-    tiled, grid, traces = by_tile(factors.footprints, factors.shape), tile_grid(factors.shape), factors.centred
+    light = Light(factors)
 
     def work(part: slice) -> None:
         chunk = movie.read(part)
         chunk -= ring.mean
         residual = chunk.copy()
-        subtract_units(residual, tiled, traces[:, part], grid)
-        chunk -= ring.predict(residual)
+        light.subtract(residual, part)
+        low = coarsen(residual, ring.coarse)
+        del residual  # as large as the chunk
+        for frame, background in zip(chunk, ring.predict(low), strict=True):
+            frame -= cv2.resize(background, frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
         clean.write(part.start, chunk)
 
     for _ in context.map(work, movie.chunks):
@@ -187,9 +188,9 @@ def _square_weights(
     for row in range(y, min(y + 2, height)):
         pixels = _ring_pixels(row, np.arange(width), coarse, offsets)
         inside = pixels < height * width
-        pixel = np.broadcast_to(np.arange(width)[:, None], pixels.shape)[inside]
+        pixel = np.broadcast_to(np.arange(width, dtype=np.int32)[:, None], pixels.shape)[inside]
         values = np.repeat(weights, 2, axis=0)[:width][inside]
-        parts.append(sp.coo_array((values, (pixel, pixels[inside])), shape=(width, height * width)))
+        parts.append(sp.coo_array((values, (pixel, pixels[inside].astype(np.int32))), shape=(width, height * width)))
     return sp.coo_array(sp.vstack(parts))
 
 

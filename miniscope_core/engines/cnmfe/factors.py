@@ -10,6 +10,7 @@ Cichocki & Phan 2009, hierarchical alternating least squares, doi:10.1587/transf
 Zhou et al. 2018, CNMF-E, doi:10.7554/eLife.28728.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,13 +63,10 @@ class Factors:
     @property
     def traces(self) -> NDArray[np.float32]:
         """Traces above their baseline, never below zero, (unit, frame)."""
-        if not len(self.raw):
-            return self.raw
-        # Some rows at a time: the percentile of all at once would copy them all.
-        parts = [self.raw[start : start + _SOME_ROWS] for start in range(0, len(self.raw), _SOME_ROWS)]
-        low = np.concatenate([np.percentile(part, _LOW, axis=1, keepdims=True) for part in parts])
-        above: NDArray[np.float32] = self.raw - low.astype(np.float32)
-        return np.maximum(above, 0, out=above)
+        above = np.empty_like(self.raw)
+        for some in _row_blocks(self.raw):
+            above[some] = _above_low(self.raw[some])[0]
+        return above
 
     @property
     def events(self) -> NDArray[np.float32]:
@@ -110,34 +108,73 @@ def by_tile(footprints: list[Footprint], shape: tuple[int, int]) -> list[TileUni
 
 def sparse_by_tile(footprints: "sp.csr_array", shape: tuple[int, int]) -> list[TileUnits]:
     """Sort a sparse (unit, height·width) array into tiles."""
-    entries = sp.coo_array(footprints)
-    unit, (y, x) = entries.row, np.divmod(entries.col, shape[1])
-    grid = tile_grid(shape)
-    across = -(-shape[1] // _TILE_PX)
-    tile = (y // _TILE_PX) * across + x // _TILE_PX
-    order = np.argsort(tile.astype(np.int32), kind="stable")  # the entries are in the order of units already
-    unit, y, x, values = unit[order], y[order], x[order], entries.data[order]
-    bounds = np.searchsorted(tile[order], np.arange(len(grid) + 1))
-    found = []
-    for (rows, columns), start, stop in zip(grid, bounds[:-1], bounds[1:], strict=True):
-        part = slice(start, stop)
-        units, place = np.unique(unit[part], return_inverse=True)
-        width = columns.stop - columns.start
-        weights = np.zeros((len(units), (rows.stop - rows.start) * width), np.float32)
-        weights[place, (y[part] - rows.start) * width + x[part] - columns.start] = values[part]
-        found.append(TileUnits(units.astype(np.int64), weights))
+    # Band by band of tiles: sorted all at once, wide footprints would take many times their own size.
+    by_pixel, found = sp.csc_array(footprints), []
+    height, width = shape
+    for top in range(0, height, _TILE_PX):
+        bottom = min(top + _TILE_PX, height)
+        band = sp.coo_array(by_pixel[:, top * width : bottom * width])
+        y, x = np.divmod(band.col, width)
+        order = np.argsort(x // _TILE_PX, kind="stable")
+        unit, y, x, values = band.row[order], y[order], x[order], band.data[order]
+        lefts = range(0, width, _TILE_PX)
+        bounds = np.searchsorted(x // _TILE_PX, np.arange(len(lefts) + 1))
+        for left, start, stop in zip(lefts, bounds[:-1], bounds[1:], strict=True):
+            part = slice(start, stop)
+            units, place = np.unique(unit[part], return_inverse=True)
+            across = min(_TILE_PX, width - left)
+            weights = np.zeros((len(units), (bottom - top) * across), np.float32)
+            weights[place, y[part] * across + x[part] - left] = values[part]
+            found.append(TileUnits(units.astype(np.int64), weights))
     return found
 
 
-def subtract_units(
-    frames: NDArray[np.float32], tiled: list[TileUnits], traces: NDArray[np.float32], grid: Tiles
-) -> None:
-    """Take the units' part out of frames, in place; ``traces`` are (unit, frame) of these frames."""
-    for window, tile in zip(grid, tiled, strict=True):
-        if len(tile.units):
-            part = traces[tile.units].T @ tile.weights
-            area = frames[(slice(None), *window)]
-            area -= part.reshape(area.shape)
+class Light:
+    """What the units add to the mean-free movie, worked out for the frames asked for.
+
+    Parameters
+    ----------
+    factors
+        Not changed meanwhile.
+    """
+
+    def __init__(self, factors: Factors) -> None:
+        self._tiled = by_tile(factors.footprints, factors.shape)
+        self._grid = tile_grid(factors.shape)
+        self._raw = factors.raw
+        self._low, self._mean = (np.zeros((len(self._raw), 1), np.float32) for _ in range(2))
+        for some in _row_blocks(self._raw):
+            above, self._low[some] = _above_low(self._raw[some])
+            self._mean[some] = above.mean(1, keepdims=True)
+
+    def courses(self, span: slice) -> NDArray[np.float32]:
+        """Return the centred traces of consecutive frames, (unit, frame)."""
+        above = self._raw[:, span] - self._low
+        np.maximum(above, 0, out=above)
+        above -= self._mean
+        return above
+
+    def subtract(self, frames: NDArray[np.float32], span: slice) -> None:
+        """Take the units' part out of the frames of a span, in place."""
+        courses = self.courses(span)
+        for window, tile in zip(self._grid, self._tiled, strict=True):
+            if len(tile.units):
+                part = courses[tile.units].T @ tile.weights
+                area = frames[(slice(None), *window)]
+                area -= part.reshape(area.shape)
+
+
+def _row_blocks(raw: NDArray[np.float32]) -> Iterator[slice]:
+    """Give some rows at a time: the percentile of all at once would copy them all."""
+    for start in range(0, len(raw), _SOME_ROWS):
+        yield slice(start, start + _SOME_ROWS)
+
+
+def _above_low(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return traces above their baseline, never below zero, and the baseline, (unit, 1)."""
+    low = np.percentile(raw, _LOW, axis=1, keepdims=True).astype(np.float32)
+    above = raw - low
+    return np.maximum(above, 0, out=above), low
 
 
 def over_time(

@@ -68,9 +68,10 @@ class ScratchMovie:
         steps = cv2.addWeighted(flat, self.scale, flat, 0.0, 0.0, dtype=kind)  # rounds and clips in one pass
         _write_all(self._file, np.asarray(steps).data, start * self._frame_bytes)
 
-    def read(self, frames: slice) -> NDArray[np.float32]:
-        """Read consecutive frames as (n, height, width)."""
-        values: NDArray[np.float32] = np.multiply(self.read_steps(frames), np.float32(1 / self.scale), dtype=np.float32)
+    def read(self, frames: slice, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Read consecutive frames as (n, height, width), into an array where one is given."""
+        steps, size = self.read_steps(frames), np.float32(1 / self.scale)
+        values: NDArray[np.float32] = np.multiply(steps, size, out=out, dtype=np.float32)
         return values
 
     def read_steps(self, frames: slice) -> NDArray[np.integer]:

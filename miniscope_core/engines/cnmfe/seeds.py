@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.factors import Factors, TileUnits, by_tile, subtract_units, tile_grid
+from miniscope_core.engines.cnmfe.factors import Factors, Light
 from miniscope_core.engines.cnmfe.footprints import gaussian_footprint
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
@@ -45,9 +45,7 @@ class _Residual:
 
     def __init__(self, movie: ScratchMovie, factors: Factors) -> None:
         self.movie = movie
-        self.tiled: list[TileUnits] = by_tile(factors.footprints, factors.shape)
-        self.grid = tile_grid(factors.shape)
-        self.traces = factors.centred
+        self.light = Light(factors)
         self.sigma = _SMOOTH * factors.diameter
 
     def read(self, part: slice) -> NDArray[np.float32]:
@@ -56,14 +54,19 @@ class _Residual:
         The first and last frame of the recording are averaged with themselves.
         """
         wide = slice(max(0, part.start - 1), min(part.stop + 1, self.movie.shape[0]))
-        chunk = self.movie.read(wide)
-        subtract_units(chunk, self.tiled, self.traces[:, wide], self.grid)
+        padded = np.empty((part.stop - part.start + 2, *self.movie.shape[1:]), np.float32)
+        first = wide.start - part.start + 1
+        chunk = self.movie.read(wide, out=padded[first : first + wide.stop - wide.start])
+        self.light.subtract(chunk, wide)
         for frame in chunk:
             cv2.GaussianBlur(frame, (0, 0), self.sigma, dst=frame, borderType=cv2.BORDER_REFLECT)
-        before = chunk[:1] if wide.start == part.start else chunk[:0]
-        after = chunk[-1:] if wide.stop == part.stop else chunk[:0]
-        padded = np.concatenate([before, chunk, after])
-        mean: NDArray[np.float32] = (padded[:-2] + padded[1:-1] + padded[2:]) / np.float32(3)
+        if wide.start == part.start:
+            padded[0] = padded[1]
+        if wide.stop == part.stop:
+            padded[-1] = padded[-2]
+        mean: NDArray[np.float32] = padded[:-2] + padded[1:-1]
+        mean += padded[2:]
+        mean /= np.float32(3)
         return mean
 
 

@@ -18,7 +18,7 @@ import scipy.ndimage as ndi
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.deconvolve import noise_of
-from miniscope_core.engines.cnmfe.factors import Factors, by_tile, subtract_units, tile_grid
+from miniscope_core.engines.cnmfe.factors import Factors, Light
 from miniscope_core.engines.cnmfe.footprints import Footprint, support, tidy
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
@@ -177,11 +177,12 @@ def _collect(factors: Factors, movie: ScratchMovie, noise: float, path: Path, co
     """Cut every unit's events out of the movie, the other units taken out."""
     areas = [support(footprint, factors.shape, factors.diameter) for footprint in factors.footprints]
     album = _Album(path, areas, [_event_frames(row, noise) for row in factors.raw])
-    tiled, grid, traces = by_tile(factors.footprints, factors.shape), tile_grid(factors.shape), factors.centred
+    light = Light(factors)
 
     def work(part: slice) -> None:
         chunk = movie.read(part)
-        subtract_units(chunk, tiled, traces[:, part], grid)
+        light.subtract(chunk, part)
+        courses = light.courses(part)
         for unit, times in enumerate(album.frames):
             first, last = np.searchsorted(times, (part.start, part.stop))
             if first == last:
@@ -192,7 +193,7 @@ def _collect(factors: Factors, movie: ScratchMovie, noise: float, path: Path, co
             own = factors.footprints[unit]
             window = own.window()
             y, x = window[0].start - rows.start, window[1].start - columns.start
-            _add(pictures, own.weights, y, x, traces[unit, here])
+            _add(pictures, own.weights, y, x, courses[unit, here - part.start])
             album.write(unit, int(first), pictures)
 
     for _ in context.map(work, movie.chunks):

@@ -55,7 +55,9 @@ def extract(
     gram = (filtered @ filtered.T).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] *= 1 + RIDGE
     factor = scipy.linalg.cho_factor(gram)
+    del filtered
     tiled = sparse_by_tile(matched, shape)
+    del matched
     grid = tile_grid(shape)
     found = ScratchRows(path, (len(footprints), movie.shape[0]))
 
