@@ -1,5 +1,6 @@
 """From recording to motion-corrected, binned movie in scratch: one sparse look for the template, one full decode."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 from miniscope_core.engines.cnmfe.correlate import RUN_FRAMES
 from miniscope_core.engines.cnmfe.footprints import enlarge
 from miniscope_core.engines.cnmfe.frames import bin_frame, flatten, shift_frame, surround
+from miniscope_core.engines.cnmfe.lens import Lens, find_lens
 from miniscope_core.engines.cnmfe.motion import (
     Template,
     estimate_shifts,
     fill_outliers,
     fixed_image,
+    flatten_behind,
+    learn_lens,
     learn_local,
     learn_template,
     nearest_matched,
@@ -40,6 +44,8 @@ _SMALL_CELL_PX: Final = 6.0
 """A cell this wide is still well sampled: binning down to it loses nothing and saves its square in work."""
 
 
+_HELD_BY_OTHERS: Final = 0.7
+"""Part of what was held back up to which it was the rim of the lens that held the frames, and nothing else."""
 _SMALL_SCALE: Final = 255
 """Largest value of a pixel for which frames are kept in steps of 1/64 count; 16 bit have fine steps themselves."""
 
@@ -70,6 +76,8 @@ class Corrected:
     beyond_share: float
     beyond_px: float
     """As in the template: frames that lie farther away than the largest shift."""
+    lens: Lens | None
+    """The rim of the lens, at the resolution of the recording; None where none was found."""
 
 
 def spatial_bin(cell_diameter_px: float) -> int:
@@ -99,13 +107,21 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     """
     bin_factor = spatial_bin(parameters.cell_diameter_px)
     diameter = parameters.cell_diameter_px / bin_factor
-    sample, mean = _sample(recording, bin_factor, diameter, context)
+    sample, mean = _sample(
+        recording, bin_factor, lambda frames: flatten(frames, bin_factor, surround(diameter)), context
+    )
     template = learn_template(sample, bin_factor, diameter, parameters.max_shift_px)
+    lens = None
+    if not template.pattern.is_none and find_lens(bin_frame(mean, bin_factor), diameter) is not None:
+        del sample  # as large as the one that takes its place
+        template, lens, sample = _behind_the_rim(recording, template, parameters.max_shift_px, context)
+    if lens is not None:
+        mean = lens.lift(mean)
     if parameters.motion == "piecewise":
         template = learn_local(template, sample, parameters.patch_px, parameters.max_deviation_px)
     del sample
     step = _fit_step(recording.frame_count, recording.fps, parameters.decay_time_s)
-    sweep = _Sweep(recording, template, fixed_image(mean, template), step, scratch)
+    sweep = _Sweep(recording, template, lens, fixed_image(mean, template), step, scratch)
     # Whole numbers add up to the same in any order: so do the stretches, whichever worker comes first.
     average = np.zeros(recording.shape, np.int64)
     maximum = np.zeros(recording.shape, np.float32)
@@ -128,6 +144,7 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
         aligned=template.max_shift > 0,
         beyond_share=template.beyond_share,
         beyond_px=template.beyond_px,
+        lens=lens,
         outliers=np.flatnonzero(~sweep.matched).astype(np.int64),
     )
 
@@ -138,6 +155,8 @@ class _Sweep:
 
     recording: Recording
     template: Template
+    lens: Lens | None
+    """What frames are lifted from before they are compared and moved, and put behind again."""
     fixed: NDArray[np.float32] | None
     """What is taken from each frame before it is moved."""
     fit_step: int
@@ -178,6 +197,8 @@ class _Sweep:
         """Correct and store the frames from one start on; return their sum, in small steps, and their maximum."""
         span = slice(start, min(start + self.size, self.recording.frame_count))
         frames = self.recording.frames(span.start, span.stop)
+        if self.lens is not None:
+            frames = self.lens.lift(frames)
         motion = estimate_shifts(frames, self.template)
         nearest = nearest_matched(motion.matched)
         self.shifts[span] = fill_outliers(motion.shifts, motion.matched)
@@ -198,8 +219,10 @@ class _Sweep:
     def _moved(self, frame: NDArray[Any], index: int) -> NDArray[np.float32]:
         still = frame if self.fixed is None else frame - self.fixed
         if self.local is None or self.template.patches is None:
-            return shift_frame(still, self.shifts[index])
-        return warp_frame(still.astype(np.float32), self.local[index], self.template.patches.grid)
+            moved = shift_frame(still, self.shifts[index])
+        else:
+            moved = warp_frame(still.astype(np.float32), self.local[index], self.template.patches.grid)
+        return moved if self.lens is None else self.lens.lower(moved)
 
     def _store(self, start: int, binned: NDArray[np.float32]) -> None:
         self.movie.write(start, binned)
@@ -229,10 +252,35 @@ def _fit_step(frames: int, fps: float, decay_time_s: float) -> int:
     return max(1, wished, -(-frames // _FIT_FRAMES))
 
 
+def _behind_the_rim(
+    recording: Recording, held: Template, max_shift_px: int, context: Context
+) -> tuple[Template, Lens | None, NDArray[np.float32]]:
+    """Learn the rim of the lens and a template without it; the one given where something else holds the frames."""
+    bin_factor, diameter = held.bin_factor, held.diameter
+
+    def binned(frames: NDArray[Any]) -> NDArray[np.float32]:
+        return np.stack([bin_frame(frame.astype(np.float32), bin_factor) for frame in frames])
+
+    sample, _ = _sample(recording, bin_factor, binned, context)
+    lens = learn_lens(sample, bin_factor, diameter, max_shift_px)
+    if lens is not None:
+        flatten_behind(sample, lens, diameter, sample)
+        template = learn_template(sample, bin_factor, diameter, max_shift_px, lens.trust)
+        if 1 - template.gain < _HELD_BY_OTHERS * (1 - held.gain):
+            return template, lens.enlarged(bin_factor, recording.shape), sample
+        sample, _ = _sample(recording, bin_factor, binned, context)
+    for frame in sample:
+        frame[...] = held.pattern.remove(flatten(frame[None], 1, held.surround_px))[0]
+    return held, None, sample
+
+
 def _sample(
-    recording: Recording, bin_factor: int, diameter: float, context: Context
+    recording: Recording,
+    bin_factor: int,
+    ready: Callable[[NDArray[Any]], NDArray[np.float32]],
+    context: Context,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Decode runs of frames spread over the recording, a bounded number whatever its length: flattened, and the mean.
+    """Decode runs of frames spread over the recording, a bounded number whatever its length: made ready, and the mean.
 
     The mean is that of the frames as they are, (height, width).
     """
@@ -245,7 +293,7 @@ def _sample(
 
     def work(start: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         frames = recording.frames(start, min(start + RUN_FRAMES, total))
-        return flatten(frames, bin_factor, surround(diameter)), frames.sum(0, dtype=np.float64)
+        return ready(frames), frames.sum(0, dtype=np.float64)
 
     counts = [min(RUN_FRAMES, total - start) for start in starts]
     sample, summed = np.empty((sum(counts), height, width), np.float32), np.zeros(recording.shape)

@@ -12,7 +12,9 @@ Errors of 0.25, 0.4, 0.6 and 1.0 on one simulated recording: 0.24, 0.21, 0.20 an
 _WIDE_PX: Final = 3.0
 
 
-def flatten(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArray[np.float32]:
+def flatten(
+    frames: NDArray[Any], bin_factor: int, surround_px: float, trust: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Bin frames, take away what is smooth and even out the shot noise.
 
     Vignette and stray light stay where the lens is while the brain moves; taking away a blurred copy leaves what
@@ -26,6 +28,8 @@ def flatten(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArra
         Pixels averaged along each axis.
     surround_px
         Standard deviation of the blur, in binned pixels.
+    trust
+        Multiplied in the end, (height // bin_factor, width // bin_factor).
 
     Returns
     -------
@@ -38,6 +42,8 @@ def flatten(frames: NDArray[Any], bin_factor: int, surround_px: float) -> NDArra
         small = bin_frame(frame.astype(np.float32), bin_factor)
         level = smooth(small, surround_px)
         out[...] = (small - level) / shot_noise(level)
+        if trust is not None:
+            out *= trust
     return flat
 
 

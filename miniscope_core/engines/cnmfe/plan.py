@@ -36,7 +36,7 @@ def needed_bytes(recording: Recording, parameters: CnmfeParameters, workers: int
         + round(_TRACE_COPIES * 4 * units * frames)
     )
     # Frames as decoded and as float32, sums and maxima of a chunk, for each worker and in the queue behind it.
-    correcting = (workers + 1) * (2**25 + 16 * recording.shape[0] * recording.shape[1])
+    correcting = (workers + 1) * (2**26 + 16 * recording.shape[0] * recording.shape[1])
     aligning = _SAMPLE_COPIES * sample_bytes(recording.frame_count, (height, width))
     return _PROCESS_BYTES + max(fitting, correcting, aligning)
 

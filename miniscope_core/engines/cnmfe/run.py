@@ -33,6 +33,9 @@ from miniscope_core.result import ProcessingResult, ResultInfo, ResultWriter, wr
 _LEAST_TRUST: Final = 0.05
 _LEAST_FRAMES: Final = 32
 _LEAST_CELLS_ACROSS: Final = 3
+_LEAST_LIGHT: Final = 0.4
+"""Part of the light from which a unit behind the rim of the lens is taken for a cell: of 35 units with less, in four
+simulated recordings with a rim, 4 were."""
 _TOLD_SHARE: Final = 0.01
 """Part of the frames beyond the largest shift from which it is told."""
 _PACKAGES: Final = ("numpy", "scipy", "opencv-python-headless", "calab", "zarr")
@@ -114,6 +117,11 @@ class _Job:
                 f"{corrected.beyond_share:.0%} of the frames match the others better {corrected.beyond_px:.0f} px "
                 f"away, beyond max_shift_px={self.parameters.max_shift_px}: raise it.",
             )
+        if corrected.lens is not None:
+            notes += (
+                f"{corrected.lens.dark_share:.0%} of the field lie in the dark behind the rim of the lens: no cells "
+                "are found there. Its shadow was kept out of the motion correction.",
+            )
         if fit.factors.footprints:
             self._traces(corrected, fit)
         else:
@@ -170,6 +178,8 @@ class _Job:
         asked = self.parameters
         shaped = (area <= asked.max_area) & (elongation <= asked.max_elongation)
         accepted = ~halo & shaped & (snr >= asked.min_snr) & (fit.r_value >= asked.min_r_value)
+        if corrected.lens is not None:
+            accepted &= corrected.lens.seen(large_rows) >= _LEAST_LIGHT
         self.writer.write_footprints(large_rows)
         for name, values in (
             ("accepted", accepted),
