@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="run the engine also on each recording played N times over, and extrapolate to a long one",
     )
+    parser.add_argument(
+        "--rim",
+        type=float,
+        default=0.0,
+        metavar="RADIUS",
+        help="see the recordings through a round lens of a radius in parts of the field, such as 0.5, whose rim "
+        "darkens the corners; counted are the cells that get light",
+    )
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--output", type=Path, help="keep the engine's results below this folder")
     parser.add_argument("--bar", type=float, default=0.0, help="exit with 1 when an F1 of the engine is below")
@@ -121,7 +130,8 @@ def _cases(options: argparse.Namespace, scratch: Path) -> list[Case]:
     cases = [folder_case(folder, options.truth) for folder in folders]
     if options.demo or not (cases or options.simulated):
         cases.append(demo_case(scratch))
-    return cases + [simulated_case(scratch, size, options.seed) for size in options.simulated]
+    cases += [simulated_case(scratch, size, options.seed) for size in options.simulated]
+    return [replace(case, name=f"{case.name}, rim", rim=options.rim) for case in cases] if options.rim else cases
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from miniscope_core.quality.scoring import Similarity
 from miniscope_core.result import ProcessingResult
 from miniscope_core.settings import Settings
 from tests.benchmarks.repeats import Cost, repeat_recording, repeat_truth
+from tests.benchmarks.rims import rimmed_recording, rimmed_truth
 from tests.simulation import simulate
 
 DECODE_CHUNK = 200
@@ -39,6 +40,8 @@ class Case:
     truth: Path
     repeat: int = 1
     """How often it is played."""
+    rim: float = 0.0
+    """Radius of the lens it is seen through, in parts of the field; 0: none."""
 
     def open(self) -> tuple[Recording, GroundTruth]:
         """Open the recording and its truth."""
@@ -47,11 +50,15 @@ class Case:
     def open_recording(self) -> Recording:
         """Open the recording alone."""
         recording = open_recording(self.folder)
+        if self.rim:
+            recording = rimmed_recording(recording, self.rim)
         return recording if self.repeat == 1 else repeat_recording(recording, self.repeat)
 
     def open_truth(self) -> GroundTruth:
         """Load the truth, which grows with the length of the recording."""
         truth = GroundTruth.load(self.truth)
+        if self.rim:
+            truth = rimmed_truth(truth, self.rim)
         return truth if self.repeat == 1 else repeat_truth(truth, self.repeat)
 
     def repeated(self, times: int) -> "Case":

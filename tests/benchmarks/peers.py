@@ -70,8 +70,10 @@ def measure_peer(case: Case, peer: Peer, workers: int) -> Measured:
     ResultError
         When what it wrote does not fit the recording.
     """
-    if case.repeat > 1:
-        raise PeerError(f"{peer.name} reads the video files itself: it is not run on a recording that is repeated.")
+    if case.repeat > 1 or case.rim:
+        raise PeerError(
+            f"{peer.name} reads the video files themselves: it is not run on one that is repeated or darkened."
+        )
     recording, truth = case.open()
     with tempfile.TemporaryDirectory() as folder:
         scratch, output = Path(folder) / "scratch", Path(folder) / "found.npz"
