@@ -44,7 +44,6 @@ _BRIGHTEST: Final = 1.2
 """Most light that can be found beside the rim, where the field is brighter than the blur that stands for it."""
 _LEAST_BRAIN: Final = 0.02
 """Of the mean brightness: no part of a brain is darker."""
-_PAD_PX: Final = 16
 
 
 @dataclass(frozen=True)
@@ -166,12 +165,12 @@ def find_lens(mean: NDArray[np.float32], diameter: float) -> Lens | None:
 
 def _mean_moved(image: NDArray[np.float32], displacement: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the mean of an image moved by each displacement, by the phases they give its frequencies."""
-    padded = np.pad(image, _PAD_PX, mode="edge")
+    pad = 1 + int(np.ceil(np.abs(displacement).max()))  # what comes in over the edge repeats it
+    padded = np.pad(image, pad, mode="edge")
     waves = 2 * np.pi * scipy.fft.fftfreq(padded.shape[0]), 2 * np.pi * scipy.fft.rfftfreq(padded.shape[1])
     down, across = (np.exp(-1j * displacement[:, axis : axis + 1] * waves[axis]) for axis in (0, 1))
     spectrum = scipy.fft.rfft2(padded) * (down.T @ across / len(displacement))
-    inner = slice(_PAD_PX, -_PAD_PX)
-    return np.asarray(scipy.fft.irfft2(spectrum, s=padded.shape)[inner, inner], np.float32)
+    return np.asarray(scipy.fft.irfft2(spectrum, s=padded.shape)[pad:-pad, pad:-pad], np.float32)
 
 
 def _from_the_edge(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
