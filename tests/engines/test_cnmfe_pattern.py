@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe import motion as motion_module
 from miniscope_core.engines.cnmfe.motion import _to_front, learn_template
 from miniscope_core.engines.cnmfe.pattern import fit_pattern, gains, held_back, no_pattern
 from tests.engines.test_cnmfe_motion import texture, view
@@ -82,3 +83,20 @@ def test_frames_out_of_reach_are_left_out_without_a_copy() -> None:
     np.testing.assert_array_equal(front, before[wanted])
     assert np.shares_memory(front, frames)
     np.testing.assert_array_equal(np.sort(frames, axis=0), before)
+
+
+@pytest.mark.parametrize(("left", "kept"), [(0.8, False), (0.97, True)])
+def test_a_pattern_that_does_not_release_the_frames_is_none(
+    monkeypatch: pytest.MonkeyPatch, left: float, kept: bool
+) -> None:
+    """A wide vessel in a small field held frames at 0.74, and at 0.8 with what was taken for a pattern taken out."""
+    movie, _ = moving(5)
+    movie[:, :, 40] += 300
+    found = iter([0.74, 0.74, 0.78, left])
+    monkeypatch.setattr(motion_module, "gains", lambda *_: np.array([next(found), 1.0]))
+    before = movie.copy()
+    template = learn_template(movie, 1, DIAMETER, 8)
+    assert next(found, None) is None
+    assert template.gain == 0.74
+    assert template.pattern.is_none is not kept
+    assert np.array_equal(np.sort(movie, axis=0), np.sort(before, axis=0)) is not kept
