@@ -1,9 +1,9 @@
 """Whether the HDF5 library gets through a file, tried in a process of its own.
 
-Damage inside a file makes the library crash, and the program with it, or keeps it busy for ever in a place where no
-thread can be stopped (both seen with HDF5 1.14 and 2.0: two changed bytes are enough). So another process looks first
-at everything small of a file, at where its large datasets lie, and at both ends of them. What is damaged in their midst
-it does not see.
+Damage inside a file makes the library crash, and the program with it, or take memory without bounds, or keeps it busy
+for ever in a place where no thread can be stopped (seen with HDF5 2.0: one changed byte is enough). So another process
+looks first at everything small of a file, at where its large datasets lie, and at both ends of them. What is damaged in
+their midst it does not see.
 """
 
 import atexit
@@ -22,38 +22,68 @@ _IDLE_S: Final = 20
 """How long the process waits for another file before it ends."""
 _LOOK: Final = """
 import os, sys, threading, h5py
-def look(name, node):
-    global left
-    left -= 1
-    for key in list(node.attrs)[:1000]:
-        attempt(lambda: node.attrs[key])
-    if isinstance(node, h5py.Dataset):
-        attempt(lambda: node.external or node.is_virtual)
-        attempt(lambda: node.id.get_storage_size())
-        if node.size is not None and node.size <= 1000:
-            attempt(lambda: node[()])
-        elif node.ndim and not (node.external or node.is_virtual):
-            if node.chunks:
-                attempt(lambda: node.id.get_num_chunks())
-            row = node.size // node.shape[0] * node.dtype.itemsize
-            chunk = node.dtype.itemsize
-            for length in node.chunks or ():
-                chunk *= length
-            if max(row, chunk) <= 2**29:
-                attempt(lambda: node[0])
-                attempt(lambda: node[-1])
-    return None if left > 0 else True
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+def peak_bytes():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit if resource else 0
+
 def attempt(what):
     try:
-        what()
+        return what()
     except Exception:
-        pass
+        return None
+
+def nodes(file):
+    waiting, seen = [file], set()
+    while waiting and len(seen) < 10000:
+        node = waiting.pop(0)
+        place = attempt(lambda: h5py.h5o.get_info(node.id).addr)
+        if place in seen:
+            continue
+        seen.add(place)
+        yield node
+        if isinstance(node, h5py.Group):
+            for name in attempt(lambda: list(node)) or ():
+                if isinstance(attempt(lambda: node.get(name, getlink=True)), (h5py.HardLink, h5py.SoftLink)):
+                    waiting.append(attempt(lambda: node[name]))
+
+def look_at_small(node):
+    for key in (attempt(lambda: list(node.attrs)) or ())[:1000]:
+        attempt(lambda: node.attrs[key])
+    if isinstance(node, h5py.Dataset) and node.size is not None and node.size <= 1000:
+        node[()]
+
+def look_at_large(data):
+    if data.external or data.is_virtual or data.size is None or data.size <= 1000:
+        return
+    data.id.get_storage_size()
+    chunk = data.dtype.itemsize
+    for length in data.chunks or ():
+        chunk *= length
+    if data.chunks:
+        data.id.get_num_chunks()
+    if max(data.size // data.shape[0] * data.dtype.itemsize, chunk) <= 2**29:
+        data[0]
+        data[-1]
+
 def look_into(path):
     with h5py.File(path, "r", locking="best-effort") as file:
-        look("/", file)
-        file.visititems(look)
+        before = peak_bytes()
+        for node in nodes(file):
+            attempt(lambda: look_at_small(node))
+        if peak_bytes() - before > 2**28:
+            return "greedy"
+        for node in nodes(file):
+            if isinstance(node, h5py.Dataset):
+                attempt(lambda: look_at_large(node))
+
 print("ready", flush=True)
-while True:
+begun = peak_bytes()
+while peak_bytes() - begun < 2**26:  # another begins anew, for a peak cannot be set back
     idle = threading.Timer(float(sys.argv[1]), os._exit, (0,))
     idle.daemon = True
     idle.start()
@@ -61,10 +91,9 @@ while True:
     idle.cancel()
     if not path:
         break
-    left = 10000
-    attempt(lambda: look_into(os.fsdecode(bytes.fromhex(path))))
-    print("looked", flush=True)
+    print(attempt(lambda: look_into(os.fsdecode(bytes.fromhex(path)))) or "looked", flush=True)
 """
+_ANSWERS: Final = {"looked": None, "greedy": "the HDF5 library takes more memory for its texts than the file can hold"}
 
 
 class _Looker:
@@ -93,8 +122,8 @@ class _Looker:
             patience.start()
             answer = _answer(process, os.fsencode(path.absolute()).hex())
             patience.cancel()
-            if answer == "looked":
-                return None
+            if answer in _ANSWERS:
+                return _ANSWERS[answer]
             code = process.wait()
             self.end()
             if time.monotonic() - begun >= PATIENCE_S:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from miniscope_core import load_caiman
-from miniscope_core.errors import ResultError
+from miniscope_core.errors import ResultError, VideoError
 from miniscope_core.io import hdf5_look, open_recording
 from miniscope_core.io.hdf5_look import fault_in
 from tests.builders import make_movie
@@ -42,6 +42,23 @@ def test_a_file_over_which_the_library_crashes_is_refused_and_the_program_lives(
     done = subprocess.run([sys.executable, "-c", openings, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"VideoError: HDF5 file {path} cannot be read (the HDF5 library crashes over it)" in done.stderr
+
+
+def test_a_file_for_which_the_library_takes_memory_without_bounds_is_refused(tmp_path: Path) -> None:
+    path = write_nwb(tmp_path / "a.nwb", make_movie(5))
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL").to_bytes(8, "little")
+    place = data.find(heap)
+    while place >= 4:  # before where a text lies stands how long it is
+        data[place - 4 : place] = (3 * 2**28).to_bytes(4, "little")
+        place = data.find(heap, place + 1)
+    path.write_bytes(data)
+    fault = fault_in(path)
+    if fault is None:
+        pytest.skip("this version of the library checks the length first")
+    assert fault == "the HDF5 library takes more memory for its texts than the file can hold"
+    with pytest.raises(VideoError, match="takes more memory"):
+        open_recording(path)
 
 
 def test_a_result_that_the_library_gets_stuck_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
