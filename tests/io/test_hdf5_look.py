@@ -53,7 +53,12 @@ def test_a_file_for_which_the_library_takes_memory_without_bounds_is_refused(tmp
         data[place - 4 : place] = (3 * 2**28).to_bytes(4, "little")
         place = data.find(heap, place + 1)
     path.write_bytes(data)
-    fault = fault_in(path)
+    looker = hdf5_look._Looker()
+    # A large program must not hide what the small one takes.
+    filled = np.ones(2**27)
+    fault = looker.fault(path)
+    looker.end()
+    del filled
     if fault is None:
         pytest.skip("this version of the library checks the length first")
     assert fault == "the HDF5 library takes more memory for its texts than the file can hold"
