@@ -1,7 +1,7 @@
 """One open video file: gray frames, decoded exactly, by OpenCV.
 
 What the container says is believed only where decoding confirmed it. Three things that were measured with
-OpenCV 4.10, 4.13 and 5.0 (FFmpeg backend) decide how this module works:
+OpenCV 4.10, 4.13 or 4.14, and 5.0 (FFmpeg backend) decide how this module works:
 
 * Unconverted retrieval (``CAP_PROP_CONVERT_RGB`` 0) is exact for 8 and 16 bit gray and spares a conversion. Of
   Motion JPEG it returns the plane Y, which is the luminance (JFIF 1.02) unless the pictures say that they leave out

@@ -20,84 +20,7 @@ PATIENCE_S: Final = 60.0
 """Longest look at a file; a sound one takes milliseconds."""
 _IDLE_S: Final = 20
 """How long the process waits for another file before it ends."""
-_LOOK: Final = """
-import os, sys, threading, h5py
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
-def peak_bytes():
-    try:
-        with open("/proc/self/status") as status:  # what getrusage tells on Linux begins with the parent's peak
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        pass
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit if resource else 0
-
-def attempt(what):
-    try:
-        return what()
-    except Exception:
-        return None
-
-def nodes(file):
-    waiting, seen = [file], set()
-    while waiting and len(seen) < 10000:
-        node = waiting.pop(0)
-        place = attempt(lambda: h5py.h5o.get_info(node.id).addr)
-        if place in seen:
-            continue
-        seen.add(place)
-        yield node
-        if isinstance(node, h5py.Group):
-            for name in attempt(lambda: list(node)) or ():
-                if isinstance(attempt(lambda: node.get(name, getlink=True)), (h5py.HardLink, h5py.SoftLink)):
-                    waiting.append(attempt(lambda: node[name]))
-
-def look_at_small(node):
-    for key in (attempt(lambda: list(node.attrs)) or ())[:1000]:
-        attempt(lambda: node.attrs[key])
-    if isinstance(node, h5py.Dataset) and node.size is not None and node.size <= 1000:
-        node[()]
-
-def look_at_large(data):
-    if data.external or data.is_virtual or data.size is None or data.size <= 1000:
-        return
-    data.id.get_storage_size()
-    chunk = data.dtype.itemsize
-    for length in data.chunks or ():
-        chunk *= length
-    if data.chunks:
-        data.id.get_num_chunks()
-    if max(data.size // data.shape[0] * data.dtype.itemsize, chunk) <= 2**29:
-        data[0]
-        data[-1]
-
-def look_into(path):
-    with h5py.File(path, "r", locking="best-effort") as file:
-        before = peak_bytes()
-        for node in nodes(file):
-            attempt(lambda: look_at_small(node))
-        if peak_bytes() - before > 2**28:
-            return "greedy"
-        for node in nodes(file):
-            if isinstance(node, h5py.Dataset):
-                attempt(lambda: look_at_large(node))
-
-print("ready", flush=True)
-begun = peak_bytes()
-while peak_bytes() - begun < 2**26:  # another begins anew, for a peak cannot be set back
-    idle = threading.Timer(float(sys.argv[1]), os._exit, (0,))
-    idle.daemon = True
-    idle.start()
-    path = sys.stdin.readline()
-    idle.cancel()
-    if not path:
-        break
-    print(attempt(lambda: look_into(os.fsdecode(bytes.fromhex(path)))) or "looked", flush=True)
-"""
+_PROGRAM: Final = Path(__file__).with_name("hdf5_looker.py")
 _ANSWERS: Final = {"looked": None, "greedy": "the HDF5 library takes more memory for its texts than the file can hold"}
 
 
@@ -107,6 +30,7 @@ class _Looker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._of_parent: subprocess.Popen[str] | None = None
         self._found: dict[tuple[Path, int, int], str | None] = {}
 
     def fault(self, path: Path) -> str | None:
@@ -143,7 +67,7 @@ class _Looker:
             # -P: the program's own packages, and nothing that lies in the working directory. A session of its own: who
             # interrupts the program must not make a sound file look damaged.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _LOOK, str(_IDLE_S)],
+                [sys.executable, "-P", str(_PROGRAM), str(_IDLE_S)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -71,9 +71,7 @@ def measure_peer(case: Case, peer: Peer, workers: int) -> Measured:
         When what it wrote does not fit the recording.
     """
     if case.repeat > 1 or case.rim:
-        raise PeerError(
-            f"{peer.name} reads the video files themselves: it is not run on one that is repeated or darkened."
-        )
+        raise PeerError(f"{peer.name} reads the video files itself: it is not run on a recording repeated or darkened.")
     recording, truth = case.open()
     with tempfile.TemporaryDirectory() as folder:
         scratch, output = Path(folder) / "scratch", Path(folder) / "found.npz"

@@ -25,6 +25,7 @@ from miniscope_core.engines.cnmfe.motion import (
 )
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.pattern import releases
 from miniscope_core.engines.cnmfe.piecewise import patch_ranges, warp_frame
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
@@ -44,8 +45,6 @@ _SMALL_CELL_PX: Final = 6.0
 """A cell this wide is still well sampled: binning down to it loses nothing and saves its square in work."""
 
 
-_HELD_BY_OTHERS: Final = 0.7
-"""Part of what was held back up to which it was the rim of the lens that held the frames, and nothing else."""
 _SMALL_SCALE: Final = 255
 """Largest value of a pixel for which frames are kept in steps of 1/64 count; 16 bit have fine steps themselves."""
 
@@ -266,11 +265,13 @@ def _behind_the_rim(
     if lens is not None:
         flatten_behind(sample, lens, diameter, sample)
         template = learn_template(sample, bin_factor, diameter, max_shift_px, lens.trust)
-        if 1 - template.gain < _HELD_BY_OTHERS * (1 - held.gain):
+        if releases(held.gain, template.gain):
             return template, lens.enlarged(bin_factor, recording.shape), sample
-        sample, _ = _sample(recording, bin_factor, binned, context)
-    for frame in sample:
-        frame[...] = held.pattern.remove(flatten(frame[None], 1, held.surround_px))[0]
+
+    def flattened(frames: NDArray[Any]) -> NDArray[np.float32]:
+        return held.pattern.remove(flatten(frames, bin_factor, held.surround_px))
+
+    sample, _ = _sample(recording, bin_factor, flattened, context)
     return held, None, sample
 
 

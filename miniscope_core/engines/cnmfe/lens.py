@@ -39,7 +39,9 @@ _BEYOND: Final = 1.0
 _ENVELOPE: Final = 2.0
 """Deviation of the blur that carries the brightness of the lit field on below the rim, in cell diameters."""
 _ROUNDS: Final = 3
+"""Times the dark is told by the brightness carried on below the rim, which is told by where it is dark."""
 _ITERATIONS: Final = 3
+"""Times light and brain are told from each other, for one set of displacements."""
 _BRIGHTEST: Final = 1.2
 """Most light that can be found beside the rim, where the field is brighter than the blur that stands for it."""
 _LEAST_BRAIN: Final = 0.02

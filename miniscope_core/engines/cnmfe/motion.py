@@ -29,6 +29,7 @@ from miniscope_core.engines.cnmfe.pattern import (
     held_back,
     no_pattern,
     released,
+    releases,
     sharp_pattern,
 )
 from miniscope_core.engines.cnmfe.piecewise import Patches, learn_patches, warp_frame
@@ -40,9 +41,6 @@ _NARROW_SURROUND: Final = 0.25
 """The same for the correlation that finds the first shift. On a field of 104×136 px 0.6 left an error of 0.8 px."""
 _LEAST_MATCH: Final = 5.0
 """Peak of the correlation over its root mean square. Pure noise gives 3 to 4, recordings with anything to see 7 on."""
-_STILL_HELD: Final = 0.7
-"""Part of what was held back up to which a pattern taken out was what held it. A wide vessel in a small field looks
-like one, and is still there afterwards: 0.8."""
 _REFINEMENTS: Final = 2
 """Times the sample is aligned by what was learnt from it; a third changes 0.002 px."""
 _LOCAL_ROUNDS: Final = 3
@@ -153,7 +151,7 @@ def learn_template(
         found, displacement = _learn_pattern(near, factor, limit, diameter)
         without = align(_coarsen(near, factor, diameter, found), limit, displacement / factor)
         left = gains(near, without.displacement * factor, found, diameter)
-        if 1 - left.min() < _STILL_HELD * (1 - gain.min()):
+        if releases(float(gain.min()), float(left.min())):
             pattern, aligned = found, without
             for frame in flat:
                 frame[...] = pattern.remove(frame)

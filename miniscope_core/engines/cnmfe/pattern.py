@@ -22,9 +22,12 @@ _DERIVATIVE: Final = np.array([1, -8, 0, 8, -1]) / 12
 LEAST_GAIN: Final = 0.85
 """Shifts with a gain above this are taken as they are. Intact recordings measured 0.95 to 1.01; stripes, a lens rim and
 hot columns 0.03 to 0.07, twelve hot pixels 0.6."""
+_STILL_HELD: Final = 0.7
+"""Part of what was held back that may still be. A wide vessel in a small field was taken for a pattern, and 0.81 of
+what had been held still was without it; hot columns taken for the rim of a lens left all of it."""
 _LEAST_AGREEMENT: Final = 0.25
 """Correlation of what moves in two halves of the sample, from which there is motion to measure a gain by. Motion of a
-pixel or two gives 0.3 to 0.95, frames that do not move 0.0 to 0.1. Intact frames of 608×608 px give 0.15 to 0.2, and
+pixel or two gives 0.26 to 0.98, frames that do not move 0.0 to 0.1. Intact frames of 608×608 px give 0.15 to 0.2, and
 gains of 0.6 to 0.9: what the cells do agrees as well, and counts for motion."""
 _SMALLEST_GAIN: Final = 0.02
 _NEAR: Final = 0.5
@@ -144,6 +147,11 @@ def gains(
 def held_back(gain: NDArray[np.float64], least: float = LEAST_GAIN) -> bool:
     """Tell whether something that does not move holds the alignment back."""
     return bool((gain < least).any())
+
+
+def releases(before: float, after: float) -> bool:
+    """Tell whether what was taken out is what held the frames, by the least gain before and after."""
+    return 1 - after < _STILL_HELD * (1 - before)
 
 
 def released(displacement: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.float64]:
