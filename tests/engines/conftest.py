@@ -1,12 +1,14 @@
 """One simulated movie and its result, shared by the tests that only read it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from miniscope_core.engines.base import Resources
 from miniscope_core.engines.cnmfe import CnmfeEngine
+from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.io.recording import Recording
 from miniscope_core.models.parameters import CnmfeParameters
 from miniscope_core.progress import Progress, silent
@@ -14,6 +16,13 @@ from miniscope_core.result import ProcessingResult
 from tests.simulation import Simulated, simulate
 
 Run = Callable[..., ProcessingResult]
+
+
+@pytest.fixture(scope="session")
+def context() -> Iterator[Context]:
+    """Two workers, for the parts of the engine by themselves."""
+    with ThreadPoolExecutor(2) as pool:
+        yield Context(pool, 2, silent)
 
 
 @pytest.fixture(scope="session")

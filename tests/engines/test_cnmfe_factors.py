@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.factors import Factors, merge, update_footprints, update_traces
-from miniscope_core.engines.cnmfe.footprints import gaussian_footprint, to_sparse
+from miniscope_core.engines.cnmfe.footprints import Footprints, gaussian_footprint
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.split import split
@@ -20,22 +20,16 @@ DIAMETER = 6.5
 FRAMES = 300
 
 
-@pytest.fixture
-def context() -> Context:
-    return Context(ThreadPoolExecutor(1), 1, silent)
-
-
 def planted(places: list[tuple[int, int]], raw: NDArray[np.floating]) -> Factors:
     """Units of a cell's width at some places, each with its trace."""
-    footprints = [gaussian_footprint(y, x, SHAPE, DIAMETER) for y, x in places]
-    for footprint in footprints:
-        footprint.weights /= np.float32(footprint.norm)
-    return Factors(SHAPE, DIAMETER, footprints, raw.astype(np.float32))
+    items = tuple(gaussian_footprint(y, x, SHAPE, DIAMETER) for y, x in places)
+    unit = Footprints(SHAPE, DIAMETER, items).each(lambda footprint: footprint / np.float32(footprint.norm))
+    return Factors(unit, raw.astype(np.float32))
 
 
 def images(factors: Factors) -> NDArray[np.float32]:
     """Footprints as dense rows."""
-    return np.asarray(to_sparse(factors.footprints, SHAPE).toarray(), np.float32)
+    return np.asarray(factors.footprints.rows.toarray(), np.float32)
 
 
 def stored(path: Path, movie: NDArray[np.floating]) -> ScratchMovie:
@@ -54,8 +48,7 @@ def test_traces_of_overlapping_units_are_told_apart(tmp_path: Path, context: Con
     rng = np.random.default_rng(1)
     truth = planted([(18, 18), (21, 22)], spikes(rng, 2))
     movie = stored(tmp_path / "movie", truth.raw.T @ images(truth))
-    fitted = planted([(18, 18), (21, 22)], np.zeros((2, FRAMES)))
-    update_traces(fitted, movie, context)
+    fitted = update_traces(planted([(18, 18), (21, 22)], np.zeros((2, FRAMES))), movie, context)
     # The file rounds to 1/64 count, and a hundred pixels of a unit average that.
     np.testing.assert_allclose(fitted.raw, truth.raw, atol=0.05)
 
@@ -67,38 +60,37 @@ def test_a_footprint_takes_nothing_from_what_moves_while_its_cell_is_silent(tmp_
     haze = np.sin(np.arange(FRAMES) / 3)
     beside = images(planted([(20, 23)], np.zeros((1, FRAMES))))[0]
     movie = stored(tmp_path / "movie", cell.raw.T @ images(cell) + 25 * haze[:, None] * beside)
-    fitted = planted([(20, 18)], cell.raw + haze + rng.normal(0, 1, FRAMES))
-    update_footprints(fitted, movie, context)
+    noisy = planted([(20, 18)], cell.raw + haze + rng.normal(0, 1, FRAMES))
+    fitted = update_footprints(noisy, movie, context)
     found, true = images(fitted)[0], images(cell)[0]
     assert found @ true / np.linalg.norm(found) > 0.97
 
 
-def test_units_of_one_cell_become_one_unit(context: Context) -> None:
+def test_units_of_one_cell_become_one_unit() -> None:
     rng = np.random.default_rng(3)
     cell, other = spikes(rng, 2)
     # The middle one of three is in two pairs, so they do not become one in one go.
     factors = planted([(20, 16), (20, 18), (20, 20), (21, 22)], np.stack([cell, 2 * cell, cell, other]))
-    assert merge(factors, 0.8) == 2
-    assert len(factors.footprints) == len(factors.raw) == 2
-    assert np.corrcoef(factors.raw[0], cell)[0, 1] > 0.999
-    assert np.corrcoef(factors.raw[1], other)[0, 1] > 0.999
+    merged = merge(factors, 0.8)
+    assert len(merged.footprints) == len(merged.raw) == 2
+    assert np.corrcoef(merged.raw[0], cell)[0, 1] > 0.999
+    assert np.corrcoef(merged.raw[1], other)[0, 1] > 0.999
 
 
-def test_pictures_of_events_are_not_held_together(
-    tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_of_events_are_not_held_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("miniscope_core.engines.cnmfe.movie.CHUNK_BYTES", 1)  # eight frames at a time
     rng = np.random.default_rng(4)
     places = [(y, x) for y in (10, 20, 30) for x in (10, 20, 30)]
     raw = (np.arange(FRAMES) % 5 == 0) * rng.uniform(20, 60, (len(places), FRAMES)) + rng.normal(0, 0.5, FRAMES)
     factors = planted(places, raw)
     movie = stored(tmp_path / "movie", factors.raw.T @ images(factors))
-    tracemalloc.start()
-    try:
-        split(factors, movie, tmp_path / "events", context)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    with ThreadPoolExecutor(1) as pool:
+        tracemalloc.start()
+        try:
+            split(factors, movie, tmp_path / "events", Context(pool, 1, silent))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
     pictures = (tmp_path / "events").stat().st_size
     assert pictures > len(places) * 50 * 15 * 15 * 4
     assert peak < 0.5 * pictures

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe import motion as motion_module
 from miniscope_core.engines.cnmfe.motion import _to_front, learn_template
+from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.pattern import fit_pattern, gains, held_back, no_pattern
 from tests.engines.test_cnmfe_motion import texture, view
 
@@ -59,13 +60,13 @@ def test_motion_tells_the_pattern_from_the_brain() -> None:
     assert abs(np.corrcoef(found, still[inside].ravel())[0, 1]) < 0.3
 
 
-def test_taking_a_pattern_out_needs_no_copy_of_the_sample() -> None:
+def test_taking_a_pattern_out_needs_no_copy_of_the_sample(context: Context) -> None:
     def peak(stripes: float) -> tuple[int, bool]:
         movie, _ = moving(4, frames=256)
         movie += stripes * np.random.default_rng(0).standard_normal((1, movie.shape[1], 1)).astype(np.float32)
         tracemalloc.start()
         try:
-            template = learn_template(movie, 1, DIAMETER, 8)
+            template = learn_template(movie, 1, DIAMETER, 8, context)
             return tracemalloc.get_traced_memory()[1], bool(template.pattern.image.any())
         finally:
             tracemalloc.stop()
@@ -87,7 +88,7 @@ def test_frames_out_of_reach_are_left_out_without_a_copy() -> None:
 
 @pytest.mark.parametrize(("left", "kept"), [(0.8, False), (0.97, True)])
 def test_a_pattern_that_does_not_release_the_frames_is_none(
-    monkeypatch: pytest.MonkeyPatch, left: float, kept: bool
+    monkeypatch: pytest.MonkeyPatch, left: float, kept: bool, context: Context
 ) -> None:
     """A wide vessel in a small field held frames at 0.74, and at 0.8 with what was taken for a pattern taken out."""
     movie, _ = moving(5)
@@ -95,7 +96,7 @@ def test_a_pattern_that_does_not_release_the_frames_is_none(
     found = iter([0.74, 0.74, 0.78, left])
     monkeypatch.setattr(motion_module, "gains", lambda *_: np.array([next(found), 1.0]))
     before = movie.copy()
-    template = learn_template(movie, 1, DIAMETER, 8)
+    template = learn_template(movie, 1, DIAMETER, 8, context)
     assert next(found, None) is None
     assert template.gain == 0.74
     assert template.pattern.is_none is not kept

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.factors import Factors, Light
+from miniscope_core.engines.cnmfe.factors import Factors
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 
@@ -73,37 +73,44 @@ def fit_ring(movie: ScratchMovie, mean: NDArray[np.float32], factors: Factors, c
     frames, height, width = movie.shape
     coarse = (max(1, height // 2), max(1, width // 2))
     step = max(1, frames // _FIT_STEPS)
-    light = Light(factors)
+    light, chunks = factors.light, movie.chunks
+    firsts = np.cumsum([0, *(max(1, (part.stop - part.start) // step) for part in chunks)]).tolist()
+    # Each pixel's course in one piece, and behind the last pixel's one of zeros for what is outside the field.
+    shares = [
+        np.zeros((coarse[0] * coarse[1] + 1, len(range(share, firsts[-1], len(_SQUARE)))), np.float32)
+        for share in range(len(_SQUARE))
+    ]
 
-    def residual(part: slice) -> NDArray[np.float32]:
-        chunk = movie.read(part)
+    def residual(index: int) -> None:
+        chunk = movie.read(chunks[index])
         chunk -= mean
-        light.subtract(chunk, part)
+        light.subtract(chunk, chunks[index])
         low = coarsen(chunk, coarse)
         whole = len(low) // step
-        if not whole:
-            return np.asarray(low.mean(0, keepdims=True), np.float32)
-        return np.asarray(low[: whole * step].reshape(whole, step, *coarse).mean(1), np.float32)
+        steps = low[: whole * step].reshape(whole, step, -1).mean(1) if whole else low.reshape(1, len(low), -1).mean(1)
+        for share, courses in enumerate(shares):
+            some = steps[(share - firsts[index]) % len(shares) :: len(shares)]
+            begin = -(-(firsts[index] - share) // len(shares))
+            courses[:-1, begin : begin + len(some)] = some.T
 
-    samples = np.concatenate(list(context.map(residual, movie.chunks))).reshape(-1, coarse[0] * coarse[1])
-    shares = [_courses(samples[first :: len(_SQUARE)]) for first in range(len(_SQUARE))]
+    context.each(residual, range(len(chunks)))
     offsets = _ring_offsets(_RADIUS * factors.diameter / 2)
 
-    def rows(y: int) -> "sp.coo_array":
+    def rows(y: int) -> "sp.csr_array":
         return _square_weights(shares, y, coarse, offsets)
 
     return Ring(mean, sp.csr_array(sp.vstack(list(context.map(rows, range(0, coarse[0], 2))))), coarse)
 
 
 def ring_bytes(shape: tuple[int, int], frames: int) -> int:
-    """Return what fitting the ring holds in memory, bytes: the coarse residual, and once more by shares."""
-    return 2 * 4 * (frames // max(1, frames // _FIT_STEPS) + 1) * (shape[0] // 2) * (shape[1] // 2)
+    """Return what fitting the ring holds in memory, bytes: the coarse residual."""
+    return 4 * (frames // max(1, frames // _FIT_STEPS) + 1) * (shape[0] // 2) * (shape[1] // 2)
 
 
 def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: Path, context: Context) -> ScratchMovie:
     """Write the movie without its mean and its background, as the footprints and traces are fitted to it."""
     clean = ScratchMovie(path, movie.shape, movie.scale, signed=True)
-    light = Light(factors)
+    light = factors.light
 
     def work(part: slice) -> None:
         chunk = movie.read(part)
@@ -116,8 +123,7 @@ def remove_background(movie: ScratchMovie, ring: Ring, factors: Factors, path: P
             frame -= cv2.resize(background, frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
         clean.write(part.start, chunk)
 
-    for _ in context.map(work, movie.chunks):
-        pass
+    context.each(work, movie.chunks)
     return clean
 
 
@@ -158,14 +164,9 @@ def _ring_offsets(radius: float) -> NDArray[np.int64]:
     return np.stack([y[on], x[on]], 1)
 
 
-def _courses(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Put each pixel's course in one piece, and behind the last pixel's one of zeros for what is outside the field."""
-    return np.concatenate([samples.T, np.zeros((1, len(samples)), np.float32)])
-
-
 def _square_weights(
     shares: list[NDArray[np.float32]], y: int, coarse: tuple[int, int], offsets: NDArray[np.int64]
-) -> "sp.coo_array":
+) -> "sp.csr_array":
     """Fit the weights of two rows of coarse pixels: one ridge regression for each square of four.
 
     Neighbours have the same background. Each of the four contributes another share of the time steps, so the square
@@ -188,10 +189,10 @@ def _square_weights(
     for row in range(y, min(y + 2, height)):
         pixels = _ring_pixels(row, np.arange(width), coarse, offsets)
         inside = pixels < height * width
-        pixel = np.broadcast_to(np.arange(width, dtype=np.int32)[:, None], pixels.shape)[inside]
+        starts = np.concatenate([[0], np.cumsum(inside.sum(1))]).astype(np.int32)
         values = np.repeat(weights, 2, axis=0)[:width][inside]
-        parts.append(sp.coo_array((values, (pixel, pixels[inside].astype(np.int32))), shape=(width, height * width)))
-    return sp.coo_array(sp.vstack(parts))
+        parts.append(sp.csr_array((values, pixels[inside].astype(np.int32), starts), shape=(width, height * width)))
+    return sp.csr_array(sp.vstack(parts))
 
 
 def _ring_pixels(

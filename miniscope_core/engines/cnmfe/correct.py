@@ -109,7 +109,7 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     sample, mean = _sample(
         recording, bin_factor, lambda frames: flatten(frames, bin_factor, surround(diameter)), context
     )
-    template = learn_template(sample, bin_factor, diameter, parameters.max_shift_px)
+    template = learn_template(sample, bin_factor, diameter, parameters.max_shift_px, context)
     lens = None
     if not template.pattern.is_none and find_lens(bin_frame(mean, bin_factor), diameter) is not None:
         del sample  # as large as the one that takes its place
@@ -117,7 +117,7 @@ def correct(recording: Recording, parameters: CnmfeParameters, scratch: Path, co
     if lens is not None:
         mean = lens.lift(mean)
     if parameters.motion == "piecewise":
-        template = learn_local(template, sample, parameters.patch_px, parameters.max_deviation_px)
+        template = learn_local(template, sample, parameters.patch_px, parameters.max_deviation_px, context)
     del sample
     step = _fit_step(recording.frame_count, recording.fps, parameters.decay_time_s)
     sweep = _Sweep(recording, template, lens, fixed_image(mean, template), step, scratch)
@@ -261,10 +261,10 @@ def _behind_the_rim(
         return np.stack([bin_frame(frame.astype(np.float32), bin_factor) for frame in frames])
 
     sample, _ = _sample(recording, bin_factor, binned, context)
-    lens = learn_lens(sample, bin_factor, diameter, max_shift_px)
+    lens = learn_lens(sample, bin_factor, diameter, max_shift_px, context)
     if lens is not None:
-        flatten_behind(sample, lens, diameter, sample)
-        template = learn_template(sample, bin_factor, diameter, max_shift_px, lens.trust)
+        flatten_behind(sample, lens, diameter, sample, context)
+        template = learn_template(sample, bin_factor, diameter, max_shift_px, context, lens.trust)
         if releases(held.gain, template.gain):
             return template, lens.enlarged(bin_factor, recording.shape), sample
 
@@ -292,15 +292,15 @@ def _sample(
     if total > wanted:
         starts = [int(start) for start in np.linspace(0, total - RUN_FRAMES, wanted // RUN_FRAMES)]
 
-    def work(start: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        frames = recording.frames(start, min(start + RUN_FRAMES, total))
-        return ready(frames), frames.sum(0, dtype=np.float64)
-
     counts = [min(RUN_FRAMES, total - start) for start in starts]
-    sample, summed = np.empty((sum(counts), height, width), np.float32), np.zeros(recording.shape)
-    place = 0
-    for flat, part in context.map(work, starts):
-        sample[place : place + len(flat)] = flat
+    places = np.cumsum([0, *counts]).tolist()
+    sample, summed = np.empty((places[-1], height, width), np.float32), np.zeros(recording.shape)
+
+    def work(run: int) -> NDArray[np.float64]:
+        frames = recording.frames(starts[run], starts[run] + counts[run])
+        sample[places[run] : places[run + 1]] = ready(frames)
+        return np.asarray(frames.sum(0, dtype=np.float64))
+
+    for part in context.map(work, range(len(starts))):
         summed += part
-        place += len(flat)
     return sample, (summed / len(sample)).astype(np.float32)

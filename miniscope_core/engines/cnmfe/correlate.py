@@ -15,6 +15,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.frames import moved_back
+from miniscope_core.engines.cnmfe.parallel import Context, pieces
 from miniscope_core.engines.cnmfe.pattern import taper
 
 RUN_FRAMES: Final = 25
@@ -28,7 +29,6 @@ _LEAST_BEYOND: Final = 4.0
 by a third of the field give 4.2 to 5.3."""
 _NOISE_CAUTION: Final = 4.0
 _NEWTON_STEPS: Final = 2
-_SOME_FRAMES: Final = 64
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Aligned:
         return Aligned(self.displacement[near], self.scores[near], self.weights, self.beyond[near])
 
 
-def align(coarse: NDArray[np.float32], limit: int, start: NDArray[np.float64] | None = None) -> Aligned:
+def align(
+    coarse: NDArray[np.float32], limit: int, context: Context, start: NDArray[np.float64] | None = None
+) -> Aligned:
     """Align frames to their own mean by correlation.
 
     Without displacements to start from, the first thing to align to is a short run of frames: the mean of all shows a
@@ -57,22 +59,41 @@ def align(coarse: NDArray[np.float32], limit: int, start: NDArray[np.float64] | 
     shape = coarse.shape[1:]
     displacement = np.zeros((len(coarse), 2)) if start is None else start.copy()
     near, scores, weights = np.ones(len(coarse), bool), np.zeros(len(coarse)), np.zeros(0, np.complex64)
+    spectra = np.empty((len(coarse), shape[0], shape[1] // 2 + 1), np.complex64)
+
+    def transformed(some: slice) -> NDArray[np.complex64]:
+        return spectra_of(moved_back(coarse[some], displacement[some]))
+
+    def beyond(reach: int, least: float) -> NDArray[np.int64]:
+        found = np.empty(len(coarse), np.int64)
+        return context.fill(found, lambda some: _beyond(spectra[some], weights, shape, reach, least))
+
     for step in range(_ROUNDS if start is None else 1):
-        spectra = spectra_of(moved_back(coarse, displacement))
+        context.fill(spectra, transformed)
         reach = limit
         if start is None and step == 0:
             reach = max(limit, min(2 * limit, (min(shape) - 1) // 2 - 1))
             weights = _weights(spectra[_steadiest(spectra)])
-            near = _beyond(spectra, weights, shape, reach, 0.0) == 0
+            near = beyond(reach, 0.0) == 0
         else:
             weights = _weights(spectra[near])
-        moved, scores = displacements(spectra, weights, shape, reach)
+        moved, scores = _displacements(spectra, weights, shape, reach, context)
         displacement += moved
         displacement -= np.median(displacement[near] if near.any() else displacement, axis=0)
         near &= np.abs(displacement).max(1) <= limit + 1
         near |= not near.any()
         np.clip(displacement, -limit, limit, out=displacement)
-    return Aligned(displacement, scores, weights, _beyond(spectra_of(coarse), weights, shape, limit, _LEAST_BEYOND))
+    context.fill(spectra, lambda some: spectra_of(coarse[some]))
+    return Aligned(displacement, scores, weights, beyond(limit, _LEAST_BEYOND))
+
+
+def _displacements(
+    spectra: NDArray[np.complex64], weights: NDArray[np.complex64], shape: tuple[int, ...], limit: int, context: Context
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Do what :func:`displacements` does for a whole sample."""
+    found = context.map(lambda some: displacements(spectra[some], weights, shape, limit), pieces(len(spectra)))
+    peaks, heights = zip(*found, strict=True)
+    return np.concatenate(peaks), np.concatenate(heights)
 
 
 def _weights(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
@@ -110,17 +131,12 @@ def spectra_of(flat: NDArray[np.float32]) -> NDArray[np.complex64]:
 def displacements(
     spectra: NDArray[np.complex64], weights: NDArray[np.complex64], shape: tuple[int, ...], limit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find where the weighted cross-correlation of each frame peaks: (n, 2) in pixels, and its height over its rms."""
+    """Find where the weighted cross-correlation of each frame peaks: (n, 2) in pixels, and its height over its rms.
+
+    Of frames few enough to hold their correlations.
+    """
     if limit == 0:
         return np.zeros((len(spectra), 2)), np.ones(len(spectra))
-    peaks, heights = zip(*(_peaks(part, weights, shape, limit) for part in _some(spectra)), strict=True)
-    return np.concatenate(peaks), np.concatenate(heights)
-
-
-def _peaks(
-    spectra: NDArray[np.complex64], weights: NDArray[np.complex64], shape: tuple[int, ...], limit: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Do the same for frames few enough to hold their correlations."""
     cross = spectra * weights
     surface = scipy.fft.irfft2(cross, s=shape)
     offsets = np.arange(-limit, limit + 1)
@@ -143,19 +159,11 @@ def _beyond(
         return np.zeros(len(spectra), np.int64)
     away = [np.minimum(np.arange(size), size - np.arange(size)) for size in shape]
     distance = np.maximum(away[0][:, None], away[1]).ravel()
-    found = []
-    for part in _some(spectra):
-        flat = scipy.fft.irfft2(part * weights, s=shape).reshape(len(part), -1)
-        place = flat.argmax(1)
-        highest, near = flat.max(1), flat[:, distance <= limit].max(1)
-        clear = (highest > _CLEARLY * near) & (highest > least * np.sqrt(np.mean(flat**2, axis=1)))
-        found.append(np.where(clear & (distance[place] > limit), distance[place], 0))
-    return np.concatenate(found)
-
-
-def _some(spectra: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
-    """Cut the spectra of a sample into pieces of some frames, whose correlations are few enough to hold."""
-    return [spectra[start : start + _SOME_FRAMES] for start in range(0, max(1, len(spectra)), _SOME_FRAMES)]
+    flat = scipy.fft.irfft2(spectra * weights, s=shape).reshape(len(spectra), -1)
+    place = flat.argmax(1)
+    highest, near = flat.max(1), flat[:, distance <= limit].max(1)
+    clear = (highest > _CLEARLY * near) & (highest > least * np.sqrt(np.mean(flat**2, axis=1)))
+    return np.where(clear & (distance[place] > limit), distance[place], 0)
 
 
 def _climb(

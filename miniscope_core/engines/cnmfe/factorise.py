@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from miniscope_core.engines.cnmfe.background import Ring, fit_ring, remove_background
 from miniscope_core.engines.cnmfe.correct import Corrected
 from miniscope_core.engines.cnmfe.factors import Factors, merge, update_footprints, update_traces
+from miniscope_core.engines.cnmfe.footprints import Footprints
 from miniscope_core.engines.cnmfe.frames import bin_frame
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
@@ -72,9 +73,8 @@ class _Work:
     def __post_init__(self) -> None:
         movie = self.corrected.fit
         diameter = self.parameters.cell_diameter_px / self.corrected.bin_factor
-        self.factors = Factors(
-            (movie.shape[1], movie.shape[2]), diameter, [], np.zeros((0, movie.shape[0]), np.float32)
-        )
+        nothing = Footprints((movie.shape[1], movie.shape[2]), diameter)
+        self.factors = Factors(nothing, np.zeros((0, movie.shape[0]), np.float32))
         self.mean = bin_frame(self.corrected.average, self.corrected.bin_factor)
         self.ring, self.clean = self._background()
 
@@ -82,28 +82,28 @@ class _Work:
         """Fit the background to what the units leave over and take it out of the movie."""
         self.clean.close()
         self.ring, self.clean = self._background()
-        update_traces(self.factors, self.clean, self.context)
+        self.factors = update_traces(self.factors, self.clean, self.context)
 
     def add_units(self) -> None:
         """Look at what is left over and plant a unit at every seed."""
         images = look(self.clean, self.factors, self.context)
         seeds = choose(images, self.factors.diameter, self.parameters.min_corr, self.parameters.min_pnr)
-        plant(seeds, images, self.factors, self.clean, self.context)
+        self.factors = plant(seeds, images, self.factors, self.clean, self.context)
         self.looks.append(images)
         self.planted.append(seeds)
         self._advance()
 
     def refine(self) -> None:
         """Fit footprints, then traces, then join what is one cell."""
-        update_footprints(self.factors, self.clean, self.context)
-        update_traces(self.factors, self.clean, self.context)
-        merge(self.factors, self.parameters.merge_corr)
+        self.factors = update_footprints(self.factors, self.clean, self.context)
+        self.factors = update_traces(self.factors, self.clean, self.context)
+        self.factors = merge(self.factors, self.parameters.merge_corr)
         self._advance()
 
     def split(self) -> None:
         """Take apart units that are two cells."""
-        split(self.factors, self.clean, self.scratch / "events.f32", self.context)
-        update_traces(self.factors, self.clean, self.context)
+        self.factors = split(self.factors, self.clean, self.scratch / "events.f32", self.context)
+        self.factors = update_traces(self.factors, self.clean, self.context)
         self._advance()
 
     def finish(self) -> Fit:

@@ -1,13 +1,16 @@
-"""One unit's footprint: a small image at a place, kept connected and compact; merging; back to full resolution."""
+"""Footprints: small images at their places, kept connected and compact; merging; back to full resolution."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import cv2
 import numpy as np
-import scipy.ndimage as ndi
 import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from miniscope_core.engines.cnmfe.tiles import Tiled, sort_into_tiles
 
 _FLOOR: Final = 0.04
 """Weights below this part of the peak are cut. Cutting higher leaves a halo in the residual that looks like cells."""
@@ -21,9 +24,9 @@ _GAUSS: Final = 2.355
 """Full width at half maximum over standard deviation."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Footprint:
-    """Non-negative weights in a window of the field."""
+    """Non-negative weights in a window of the field. Not to be changed."""
 
     top: int
     left: int
@@ -33,9 +36,10 @@ class Footprint:
     @property
     def centre(self) -> tuple[float, float]:
         """Centre of mass (y, x) in the field, px."""
-        total = float(self.weights.sum())
-        y, x = np.indices(self.weights.shape)
-        return self.top + float((self.weights * y).sum()) / total, self.left + float((self.weights * x).sum()) / total
+        down, across = (self.weights.sum(axis, dtype=np.float64) for axis in (1, 0))
+        total = float(down.sum())
+        y, x = (float(line @ np.arange(len(line))) / total for line in (down, across))
+        return self.top + y, self.left + x
 
     @property
     def norm(self) -> float:
@@ -46,6 +50,47 @@ class Footprint:
         """Where in the field it lies."""
         rows, columns = self.weights.shape
         return slice(self.top, self.top + rows), slice(self.left, self.left + columns)
+
+    def __truediv__(self, divisor: np.float32) -> "Footprint":
+        """Divide the weights by a number."""
+        return replace(self, weights=self.weights / divisor)
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """The footprints of one field, and what is made of them all, worked out when it is first asked for."""
+
+    shape: tuple[int, int]
+    """Height and width of the field."""
+    diameter: float
+    """Of a cell, px."""
+    items: tuple[Footprint, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Footprint]:
+        """Give the footprints in their order."""
+        return iter(self.items)
+
+    def __getitem__(self, unit: int) -> Footprint:
+        """Return one footprint."""
+        return self.items[unit]
+
+    def each(self, function: Callable[[Footprint], Footprint]) -> "Footprints":
+        """Make another footprint of each."""
+        return replace(self, items=tuple(function(footprint) for footprint in self.items))
+
+    @cached_property
+    def rows(self) -> "sp.csr_array":
+        """Sparse (unit, height·width) array over C-ordered pixels."""
+        return to_sparse(self.items, self.shape)
+
+    @cached_property
+    def tiled(self) -> Tiled:
+        """The same sorted into tiles."""
+        return sort_into_tiles(self.rows, self.shape)
 
 
 def gaussian_footprint(y: int, x: int, shape: tuple[int, int], diameter: float) -> Footprint:
@@ -85,7 +130,7 @@ def tidy(footprint: Footprint, diameter: float) -> Footprint | None:
     if weights.max(initial=0) <= 0:
         return None
     smooth = cv2.GaussianBlur(weights, (0, 0), 0.7, borderType=cv2.BORDER_CONSTANT)
-    labels, _ = ndi.label(smooth > _FLOOR * smooth.max())
+    _, labels = cv2.connectedComponents((smooth > _FLOOR * smooth.max()).view(np.uint8), connectivity=4)
     kept = np.where(labels == labels.flat[int(smooth.argmax())], weights, 0).astype(np.float32)
     if kept.max() <= 0 or np.count_nonzero(kept > 0.3 * kept.max()) < _LEAST_AREA * diameter**2:
         return None
@@ -104,7 +149,7 @@ def combine(
     return Footprint(top, left, np.asarray(summed, np.float32))
 
 
-def to_sparse(footprints: list[Footprint], shape: tuple[int, int]) -> "sp.csr_array":
+def to_sparse(footprints: Sequence[Footprint], shape: tuple[int, int]) -> "sp.csr_array":
     """Stack footprints into a sparse (unit, height·width) array over C-ordered pixels."""
     # 32 bit indices: with others every product would hold twice as much.
     data, columns, lengths = [], [], [0]

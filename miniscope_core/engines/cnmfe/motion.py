@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from miniscope_core.engines.cnmfe.correlate import RUN_FRAMES, align, displacements, spectra_of
 from miniscope_core.engines.cnmfe.frames import bin_frame, flatten, moved_back, shot_noise, smooth, surround
 from miniscope_core.engines.cnmfe.lens import Lens, find_lens
+from miniscope_core.engines.cnmfe.parallel import Context, pieces
 from miniscope_core.engines.cnmfe.pattern import (
     LEAST_GAIN,
     Pattern,
@@ -51,7 +52,6 @@ the search for a pattern, which takes dark vessels for one, does harm."""
 _LENS_ROUNDS: Final = 6
 """Most times the rim is learnt from the motion found behind it. Errors of the first shifts on a simulated recording
 with a rim after none to three: 0.80, 0.39, 0.36 and 0.36 px."""
-_SOME_FRAMES: Final = 64
 _LEAST_COARSE_PX: Final = 32
 """Frames smaller than this after halving are correlated at full resolution."""
 _SCORE_MADS: Final = 8.0
@@ -116,6 +116,7 @@ def learn_template(
     bin_factor: int,
     diameter: float,
     max_shift_px: int,
+    context: Context,
     trust: NDArray[np.float32] | None = None,
 ) -> Template:
     """Align a sample of frames to its own mean, again and again, and learn what to trust.
@@ -131,6 +132,8 @@ def learn_template(
         Of a cell, in pixels of these.
     max_shift_px
         Largest shift, in pixels of the recording.
+    context
+        Workers.
     trust
         What the frames were multiplied by when they were flattened, (height, width).
 
@@ -139,7 +142,7 @@ def learn_template(
     Template
     """
     factor, limit = _coarse_search(flat.shape[1:], bin_factor, max_shift_px)
-    aligned = align(_coarsen(flat, factor, diameter), limit)
+    aligned = align(_coarsened(flat, factor, diameter, context), limit, context)
     beyond = aligned.beyond
     if RUN_FRAMES <= np.count_nonzero(beyond == 0) < len(flat):
         near, aligned = _to_front(flat, beyond == 0), aligned.within_reach()
@@ -148,13 +151,12 @@ def learn_template(
     pattern = no_pattern(flat.shape[1:])
     gain = gains(near, aligned.displacement * factor, pattern, diameter) if limit else np.ones(2)
     if held_back(gain, LEAST_GAIN if trust is None else _LEAST_GAIN_BEHIND):
-        found, displacement = _learn_pattern(near, factor, limit, diameter)
-        without = align(_coarsen(near, factor, diameter, found), limit, displacement / factor)
+        found, displacement = _learn_pattern(near, factor, limit, diameter, context)
+        without = align(_coarsened(near, factor, diameter, context, found), limit, context, displacement / factor)
         left = gains(near, without.displacement * factor, found, diameter)
         if releases(float(gain.min()), float(left.min())):
             pattern, aligned = found, without
-            for frame in flat:
-                frame[...] = pattern.remove(frame)
+            context.fill(flat, lambda some: found.remove(flat[some]))
     displacement, scores = aligned.displacement * factor, aligned.scores
     median = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - median)))
@@ -164,11 +166,13 @@ def learn_template(
         displacement[:] = 0
     good = scores >= least
     near, displacement = _to_front(near, good), displacement[good]
-    refiner = learn_refiner(moved_back(near, displacement), diameter)
+    moved = _moved(near, displacement, context)
+    refiner = learn_refiner(moved, diameter, context)
     for _ in range(_REFINEMENTS if limit else 0):
-        displacement -= refiner.rigid(moved_back(near, displacement))
+        displacement -= _still_missing(refiner, moved, context)
         displacement -= np.median(displacement, axis=0)
-        refiner = learn_refiner(moved_back(near, displacement), diameter)
+        _moved(near, displacement, context, out=moved)
+        refiner = learn_refiner(moved, diameter, context)
     return Template(
         weights=aligned.weights,
         image=refiner.image,
@@ -187,14 +191,16 @@ def learn_template(
     )
 
 
-def learn_lens(raw: NDArray[np.float32], bin_factor: int, diameter: float, max_shift_px: int) -> Lens | None:
+def learn_lens(
+    raw: NDArray[np.float32], bin_factor: int, diameter: float, max_shift_px: int, context: Context
+) -> Lens | None:
     """Find the rim of the lens in a sample, and tell it from the brain by the motion.
 
     Parameters
     ----------
     raw
         (n, height, width), binned frames as they come.
-    bin_factor, diameter, max_shift_px
+    bin_factor, diameter, max_shift_px, context
         As for :func:`learn_template`.
 
     Returns
@@ -208,8 +214,8 @@ def learn_lens(raw: NDArray[np.float32], bin_factor: int, diameter: float, max_s
         return None
     for _ in range(_LENS_ROUNDS):
         flat = np.empty_like(raw)
-        flatten_behind(raw, lens, diameter, flat)
-        aligned = align(_coarsen(flat, factor, diameter), limit)
+        flatten_behind(raw, lens, diameter, flat, context)
+        aligned = align(_coarsened(flat, factor, diameter, context), limit, context)
         near: slice | NDArray[np.bool_] = slice(None)  # all of them: that needs no copy
         if RUN_FRAMES <= np.count_nonzero(aligned.beyond == 0) < len(raw):
             near = aligned.beyond == 0
@@ -221,14 +227,16 @@ def learn_lens(raw: NDArray[np.float32], bin_factor: int, diameter: float, max_s
     return lens
 
 
-def flatten_behind(raw: NDArray[np.float32], lens: Lens, diameter: float, out: NDArray[np.float32]) -> None:
+def flatten_behind(
+    raw: NDArray[np.float32], lens: Lens, diameter: float, out: NDArray[np.float32], context: Context
+) -> None:
     """Flatten binned frames as they are without the rim, into ``out``, which may be the frames themselves."""
-    for start in range(0, len(raw), _SOME_FRAMES):
-        some = slice(start, start + _SOME_FRAMES)
-        out[some] = flatten(lens.lift(raw[some]), 1, surround(diameter), lens.trust)
+    context.fill(out, lambda some: flatten(lens.lift(raw[some]), 1, surround(diameter), lens.trust))
 
 
-def learn_local(template: Template, flat: NDArray[np.float32], patch_px: float, max_deviation_px: float) -> Template:
+def learn_local(
+    template: Template, flat: NDArray[np.float32], patch_px: float, max_deviation_px: float, context: Context
+) -> Template:
     """Let patches of the field move by themselves.
 
     Parameters
@@ -241,19 +249,26 @@ def learn_local(template: Template, flat: NDArray[np.float32], patch_px: float, 
         Wished side of a patch, px of the recording.
     max_deviation_px
         Largest difference of a patch's shift from the frame's, px of the recording.
+    context
+        Workers.
     """
     if template.max_shift == 0:
         return template
-    displacement, scores = _coarse(flat, template)
+    coarse = context.map(lambda some: _coarse(flat[some], template), pieces(len(flat)))
+    displacement, scores = (np.concatenate(parts) for parts in zip(*coarse, strict=True))
     flat = _to_front(flat, scores >= template.least_score)
     displacement = displacement[scores >= template.least_score]
-    displacement -= template.refiner.rigid(moved_back(flat, displacement))
-    patches = learn_patches(template.refiner, moved_back(flat, displacement), patch_px / template.bin_factor)
+    displacement -= _still_missing(template.refiner, _moved(flat, displacement, context), context)
+    moved = _moved(flat, displacement, context)
+    patches = learn_patches(template.refiner, moved, patch_px / template.bin_factor)
     local = replace(template, patches=patches, max_deviation=max_deviation_px / template.bin_factor)
+
+    def warped(some: slice) -> NDArray[np.float32]:
+        return _warped(flat[some], _local(flat[some], displacement[some], local), patches)
+
     for _ in range(_LOCAL_ROUNDS if patches.trust else 0):
-        shifts = _local(flat, displacement, local)
-        moved = np.stack([warp_frame(f, s, patches.grid) for f, s in zip(flat, shifts, strict=True)])
-        local = replace(local, refiner=learn_refiner(moved, template.diameter))
+        refiner = learn_refiner(context.fill(moved, warped), template.diameter, context)
+        local = replace(local, refiner=refiner)
     return replace(local, image=local.refiner.image)
 
 
@@ -337,19 +352,20 @@ def _coarse_search(shape: tuple[int, ...], bin_factor: int, max_shift_px: int) -
 
 
 def _learn_pattern(
-    flat: NDArray[np.float32], factor: int, limit: int, diameter: float
+    flat: NDArray[np.float32], factor: int, limit: int, diameter: float, context: Context
 ) -> tuple[Pattern, NDArray[np.float64]]:
     """Learn what holds the frames back, and where they are without it."""
     mean = flat.mean(0)
     pattern = sharp_pattern(mean)
     displacement = np.zeros((len(flat), 2))
     for _ in range(_PATTERN_ROUNDS):
-        displacement = align(_coarsen(flat, factor, diameter, pattern), limit).displacement * factor
+        aligned = align(_coarsened(flat, factor, diameter, context, pattern), limit, context)
+        displacement = aligned.displacement * factor
         gain = gains(flat, displacement, pattern, diameter)
         if not held_back(gain):
             break
         displacement = released(displacement, gain)
-        pattern = fit_pattern(mean, moved_back(flat, displacement).mean(0), displacement)
+        pattern = fit_pattern(mean, _moved(flat, displacement, context).mean(0), displacement)
     return pattern, displacement
 
 
@@ -378,6 +394,31 @@ def _coarsen(
     return coarse
 
 
+def _coarsened(
+    flat: NDArray[np.float32], factor: int, diameter: float, context: Context, pattern: Pattern | None = None
+) -> NDArray[np.float32]:
+    """Do the same for a whole sample."""
+    height, width = (size // factor for size in flat.shape[1:])
+    coarse = np.empty((len(flat), height, width), np.float32)
+    return context.fill(coarse, lambda some: _coarsen(flat[some], factor, diameter, pattern))
+
+
+def _moved(
+    flat: NDArray[np.float32],
+    displacement: NDArray[np.float64],
+    context: Context,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Undo the displacement of each frame of a sample."""
+    moved = np.empty_like(flat) if out is None else out
+    return context.fill(moved, lambda some: moved_back(flat[some], displacement[some]))
+
+
+def _still_missing(refiner: Refiner, moved: NDArray[np.float32], context: Context) -> NDArray[np.float64]:
+    """Estimate the correction that each frame of a sample still needs, (n, 2)."""
+    return context.fill(np.empty((len(moved), 2)), lambda some: refiner.rigid(moved[some]))
+
+
 def _coarse(flat: NDArray[np.float32], template: Template) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlate frames at the coarse resolution: displacement (n, 2) in their own pixels, and how well they match."""
     coarse = _coarsen(flat, template.coarse_factor, template.diameter)
@@ -398,11 +439,16 @@ def _local(flat: NDArray[np.float32], displacement: NDArray[np.float64], templat
     deviation = np.zeros(whole.shape)
     for _ in range(_LOCAL_ROUNDS):
         total = (whole + deviation).astype(np.float32)
-        moved = np.stack([warp_frame(frame, shift, patches.grid) for frame, shift in zip(flat, total, strict=True)])
+        moved = _warped(flat, total, patches)
         deviation += patches.deviations(template.refiner, moved)
         np.clip(deviation, -template.max_deviation, template.max_deviation, out=deviation)
         whole += template.refiner.rigid(moved)[:, None]
     return (whole + deviation).astype(np.float32)
+
+
+def _warped(flat: NDArray[np.float32], shifts: NDArray[np.float32], patches: Patches) -> NDArray[np.float32]:
+    """Move every patch of frames by a shift of its own."""
+    return np.stack([warp_frame(frame, shift, patches.grid) for frame, shift in zip(flat, shifts, strict=True)])
 
 
 def _everywhere(shifts: NDArray[Any], patches: Patches) -> NDArray[Any]:

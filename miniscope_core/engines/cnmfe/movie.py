@@ -24,6 +24,10 @@ Output = TypeVar("Output")
 CHUNK_BYTES: Final = 32 * 2**20
 """A chunk as float32: large enough for fast products, small enough that a few of them are nothing."""
 
+_MOST_FRAMES: Final = 128
+"""Of a chunk: what is cut out of more of them at a time is larger than a core's own cache, and there are too few chunks
+to share out."""
+
 
 class ScratchMovie:
     """A movie on disk as 16-bit integers in steps of ``1 / scale``; safe to read and write from many threads.
@@ -51,7 +55,7 @@ class ScratchMovie:
     @property
     def chunk_frames(self) -> int:
         """Frames worked on at a time; a property of the frame size alone, so that results do not hang on workers."""
-        return int(np.clip(CHUNK_BYTES // (4 * self.shape[1] * self.shape[2]), 8, 512))
+        return int(np.clip(CHUNK_BYTES // (4 * self.shape[1] * self.shape[2]), 8, _MOST_FRAMES))
 
     @property
     def chunks(self) -> list[slice]:

@@ -12,10 +12,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.factors import Factors, by_tile, over_time
+from miniscope_core.engines.cnmfe.factors import Factors
 from miniscope_core.engines.cnmfe.footprints import Footprint
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.tiles import over_time
 from miniscope_core.engines.cnmfe.traces import blocks
 
 _EVENT_FRAMES: Final = 60
@@ -48,24 +49,21 @@ def spatial_r(movie: ScratchMovie, factors: Factors, context: Context) -> NDArra
     """
     if not factors.footprints:
         return np.zeros(0, np.float32)
-    traces = factors.centred
+    traces = factors.centred()
     events = _event_weights(factors.raw)
-    discs = [_disc(footprint, factors) for footprint in factors.footprints]
-    masks = by_tile(discs, factors.shape)
-    tiles = by_tile(factors.footprints, factors.shape)
+    discs = factors.footprints.each(lambda footprint: _disc(footprint, factors))
+    masks, tiled = discs.tiled, factors.footprints.tiled
     sums = over_time(movie, events, masks, context)
     gram = events @ traces.T
+    own = tiled.arranged(masks)
     moments = np.zeros((len(discs), 6))
-    for mask, tile, total in zip(masks, tiles, sums, strict=True):
-        for row, unit in enumerate(mask.units):
-            here = mask.weights[row] > 0
-            own = np.zeros(mask.weights.shape[1], np.float32)
-            place = np.searchsorted(tile.units, unit)
-            if place < len(tile.units) and tile.units[place] == unit:
-                own = tile.weights[place]
-            image = total[row] - gram[unit, tile.units] @ tile.weights + gram[unit, unit] * own
-            x, y = image[here].astype(np.float64), own[here].astype(np.float64)
-            moments[unit] += len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y
+    for (_, here), (_, there) in zip(masks.tiles(), tiled.tiles(), strict=True):
+        units = masks.units[here]
+        image = sums[here] - gram[np.ix_(units, tiled.units[there])] @ tiled.weights[there]
+        image += gram[units, units][:, None] * own[here]
+        x, y = ((masks.weights[here] > 0) * part.astype(np.float64) for part in (image, own[here]))
+        parts = ((masks.weights[here] > 0), x, y, x * x, y * y, x * y)
+        moments[units] += np.stack([part.sum(1) for part in parts], 1)
     count, sx, sy, sxx, syy, sxy = moments.T
     covariance = sxy - sx * sy / count
     spread = np.sqrt(np.maximum(sxx - sx**2 / count, 0) * np.maximum(syy - sy**2 / count, 0))

@@ -19,6 +19,8 @@ import numpy as np
 import scipy.ndimage as ndi
 from numpy.typing import NDArray
 
+from miniscope_core.engines.cnmfe.parallel import Context
+
 _BLOCK: Final = 1.8
 """Side of a block in cell diameters: a cell and its surround, and few enough pixels to know their covariance."""
 _EDGE_PX: Final = 4
@@ -74,7 +76,7 @@ class Refiner:
         return found.transpose(0, 2, 1)
 
 
-def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
+def learn_refiner(moved: NDArray[np.float32], diameter: float, context: Context) -> Refiner:
     """Learn from a sample which pixels tell motion from activity.
 
     Parameters
@@ -83,6 +85,8 @@ def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
         (n, height, width), flattened frames of a sample, corrected as well as is known.
     diameter
         Of a cell, in their pixels.
+    context
+        Workers.
     """
     count, height, width = moved.shape
     image = moved.mean(0)
@@ -94,7 +98,9 @@ def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
     scores = np.zeros((2, height, width), np.float32)
     offsets = np.zeros((2, down, across), np.float32)
     information = np.zeros((down, across, 2, 2))
-    for row, column in np.ndindex(down, across):
+
+    def learn(block: tuple[int, ...]) -> None:
+        row, column = block
         window = (
             slice(max(row * side, _EDGE_PX), min((row + 1) * side, height - _EDGE_PX)),
             slice(max(column * side, _EDGE_PX), min((column + 1) * side, width - _EDGE_PX)),
@@ -102,7 +108,7 @@ def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
         slope = gradient[(slice(None), *window)].reshape(2, -1).astype(np.float64)
         pixels = slope.shape[1]
         if not pixels:
-            continue
+            return
         residual = (moved[(slice(None), *window)] - image[window]).reshape(count, pixels)
         covariance = (residual.T @ residual).astype(np.float64) / count
         # Of a sample no larger than the block, the covariance knows little: the more is added.
@@ -111,6 +117,8 @@ def learn_refiner(moved: NDArray[np.float32], diameter: float) -> Refiner:
         scores[(slice(None), *window)] = weighted.reshape(2, *image[window].shape)
         offsets[:, row, column] = weighted @ image[window].ravel()
         information[row, column] = (weighted @ slope.T + slope @ weighted.T) / 2
+
+    context.each(learn, list(np.ndindex(down, across)))
     information += np.finfo(np.float32).tiny * np.eye(2)
     return Refiner(image, side, scores, offsets, information)
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from miniscope_core.engines.cnmfe.factors import Factors, Light
+from miniscope_core.engines.cnmfe.factors import Factors, normalised
 from miniscope_core.engines.cnmfe.footprints import gaussian_footprint
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
@@ -28,6 +28,8 @@ _ACTIVE: Final = 3.0
 """Noise deviations above which a pixel counts as active; the rest is set to zero before correlating."""
 _LOOKS: Final = 10
 """Pieces of the recording that level and noise of the residual are taken from."""
+_ROWS: Final = 16
+"""Of the field, for which they are taken at a time."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class _Residual:
 
     def __init__(self, movie: ScratchMovie, factors: Factors) -> None:
         self.movie = movie
-        self.light = Light(factors)
+        self.light = factors.light
         self.sigma = _SMOOTH * factors.diameter
 
     def read(self, part: slice) -> NDArray[np.float32]:
@@ -123,10 +125,10 @@ def choose(images: SeedImages, diameter: float, min_corr: float, min_pnr: float)
 
 def plant(
     seeds: NDArray[np.int64], images: SeedImages, factors: Factors, movie: ScratchMovie, context: Context
-) -> None:
+) -> Factors:
     """Add a unit at every seed: a Gaussian footprint and the residual's trace at the pixel."""
     if not len(seeds):
-        return
+        return factors
     residual = _Residual(movie, factors)
     rows, columns = seeds.T
 
@@ -134,28 +136,33 @@ def plant(
         values = residual.read(part)[:, rows, columns] - images.level[rows, columns]
         return np.ascontiguousarray(values.T, np.float32)
 
-    traces = np.concatenate(list(context.map(work, movie.chunks)), axis=1)
+    traces = np.maximum(np.concatenate(list(context.map(work, movie.chunks)), axis=1), 0)
     added = [gaussian_footprint(int(y), int(x), factors.shape, factors.diameter) for y, x in seeds]
-    for footprint, trace in zip(added, traces, strict=True):
-        norm = footprint.norm
-        footprint.weights /= np.float32(norm)
-        trace *= np.float32(norm)
-    factors.footprints.extend(added)
-    factors.raw = np.concatenate([factors.raw, np.maximum(traces, 0)]).astype(np.float32)
+    return factors.extended(normalised(added, traces, factors.footprints))
 
 
 def _level_and_noise(residual: _Residual, context: Context) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Take median and noise of every pixel from a few pieces spread over the recording."""
-    frames = residual.movie.shape[0]
+    frames, height, _ = residual.movie.shape
     length = min(40, -(-frames // _LOOKS))
-    starts = sorted({int(start) for start in np.linspace(0, frames - length, _LOOKS)})
-    pieces = list(context.map(lambda start: residual.read(slice(start, start + length)), starts))
-    # Frames that follow each other are nearly the same: every fourth says as much.
-    level = np.median(np.concatenate([piece[::4] for piece in pieces]), axis=0).astype(np.float32)
     # Three-frame means share two of three frames with the next but none with the third after.
     lag = min(3, length - 1)
-    squares = [np.mean((piece[lag:] - piece[:-lag]) ** 2, axis=0) for piece in pieces]
-    noise = np.sqrt(np.median(squares, axis=0) / 2)
+
+    def piece(start: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        seen = residual.read(slice(start, start + length))
+        # Frames that follow each other are nearly the same: every fourth says as much.
+        return seen[::4].copy(), np.mean((seen[lag:] - seen[:-lag]) ** 2, axis=0)
+
+    starts = sorted({int(start) for start in np.linspace(0, frames - length, _LOOKS)})
+    seen, squares = zip(*context.map(piece, starts), strict=True)
+
+    def medians(top: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = slice(top, top + _ROWS)
+        level = np.median(np.concatenate([part[:, rows] for part in seen]), axis=0)
+        return level, np.sqrt(np.median([square[rows] for square in squares], axis=0) / 2)
+
+    bands = zip(*context.map(medians, range(0, height, _ROWS)), strict=True)
+    level, noise = (np.concatenate(band).astype(np.float32) for band in bands)
     floor = 1e-3 * float(noise.mean()) + np.finfo(np.float32).tiny
     return level, np.maximum(noise, floor).astype(np.float32)
 

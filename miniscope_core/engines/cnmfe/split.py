@@ -9,7 +9,7 @@ References
 Lee & Seung 1999, non-negative factorisation, doi:10.1038/44565.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,8 @@ import scipy.ndimage as ndi
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.deconvolve import noise_of
-from miniscope_core.engines.cnmfe.factors import Factors, Light
-from miniscope_core.engines.cnmfe.footprints import Footprint, support, tidy
+from miniscope_core.engines.cnmfe.factors import Factors
+from miniscope_core.engines.cnmfe.footprints import Footprint, Footprints, support, tidy
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
 
@@ -52,7 +52,7 @@ class Events:
 class _Album:
     """The pictures of all units on disk: together they are many times what the fit holds in memory."""
 
-    def __init__(self, path: Path, areas: list[Footprint], frames: list[NDArray[np.int64]]) -> None:
+    def __init__(self, path: Path, areas: Footprints, frames: list[NDArray[np.int64]]) -> None:
         self.areas = areas
         self.frames = frames
         """Of each unit's events, ascending."""
@@ -75,38 +75,41 @@ class _Album:
         self._file.close()
 
 
-def split(factors: Factors, movie: ScratchMovie, path: Path, context: Context) -> int:
-    """Split units that are two cells; return how many were.
+def split(factors: Factors, movie: ScratchMovie, path: Path, context: Context) -> Factors:
+    """Split units that are two cells.
 
     Parameters
     ----------
     factors
-        Changed in place; a unit that is split keeps its place for one half, the other comes last.
+        Fitted to the movie.
     movie
         Background-free.
     path
         Scratch file for the pictures of events.
     context
         Workers.
+
+    Returns
+    -------
+    Factors
+        A unit that is split keeps its place for one half, the other comes last.
     """
     if not factors.footprints:
-        return 0
+        return factors
     noise = float(np.median([noise_of(row.astype(np.float64)) for row in factors.raw]))
     album = _collect(factors, movie, noise, path, context)
-    pairs = list(
-        context.map(lambda unit: halve(album.read(unit), noise, factors.diameter), range(len(factors.footprints)))
-    )
+    pairs = list(context.map(lambda unit: halve(album.read(unit), noise, factors.diameter), range(len(factors))))
     album.close()
-    done = 0
+    items, split_units = list(factors.footprints), []
     for unit, pair in enumerate(pairs):
-        if pair is None:
-            continue
-        first, second = pair
-        factors.footprints[unit] = first
-        factors.footprints.append(second)
-        factors.raw = np.concatenate([factors.raw, factors.raw[unit : unit + 1]])
-        done += 1
-    return done
+        if pair is not None:
+            items[unit] = pair[0]
+            items.append(pair[1])
+            split_units.append(unit)
+    if not split_units:
+        return factors
+    raw = np.concatenate([factors.raw, factors.raw[split_units]])
+    return Factors(replace(factors.footprints, items=tuple(items)), raw)
 
 
 def halve(events: Events, noise: float, diameter: float) -> tuple[Footprint, Footprint] | None:
@@ -146,8 +149,7 @@ def halve(events: Events, noise: float, diameter: float) -> tuple[Footprint, Foo
         footprint = tidy(Footprint(events.top, events.left, image), diameter)
         if footprint is None:
             return None
-        footprint.weights /= np.float32(footprint.norm)
-        found.append(footprint)
+        found.append(footprint / np.float32(footprint.norm))
     if float((found[0].weights * found[1].weights).sum()) > _ALIKE:
         return None
     return found[0], found[1]
@@ -175,19 +177,20 @@ def _two(
 
 def _collect(factors: Factors, movie: ScratchMovie, noise: float, path: Path, context: Context) -> _Album:
     """Cut every unit's events out of the movie, the other units taken out."""
-    areas = [support(footprint, factors.shape, factors.diameter) for footprint in factors.footprints]
+    areas = factors.footprints.each(lambda footprint: support(footprint, factors.shape, factors.diameter))
     album = _Album(path, areas, [_event_frames(row, noise) for row in factors.raw])
-    light = Light(factors)
+    light = factors.light
+    starts = [part.start for part in movie.chunks]
+    firsts = np.array([np.searchsorted(times, [*starts, movie.shape[0]]) for times in album.frames])
 
-    def work(part: slice) -> None:
+    def work(index: int) -> None:
+        part = movie.chunks[index]
         chunk = movie.read(part)
         light.subtract(chunk, part)
         courses = light.courses(part)
-        for unit, times in enumerate(album.frames):
-            first, last = np.searchsorted(times, (part.start, part.stop))
-            if first == last:
-                continue
-            here = times[first:last]
+        for unit in np.flatnonzero(firsts[:, index] < firsts[:, index + 1]).tolist():
+            first, last = firsts[unit, index : index + 2]
+            here = album.frames[unit][first:last]
             rows, columns = areas[unit].window()
             pictures = chunk[here - part.start, rows, columns]
             own = factors.footprints[unit]
@@ -196,8 +199,7 @@ def _collect(factors: Factors, movie: ScratchMovie, noise: float, path: Path, co
             _add(pictures, own.weights, y, x, courses[unit, here - part.start])
             album.write(unit, int(first), pictures)
 
-    for _ in context.map(work, movie.chunks):
-        pass
+    context.each(work, range(len(starts)))
     return album
 
 

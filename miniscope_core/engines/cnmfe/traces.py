@@ -13,17 +13,18 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.background import Ring, filter_footprints
-from miniscope_core.engines.cnmfe.factors import RIDGE, project, sparse_by_tile, tile_grid
-from miniscope_core.engines.cnmfe.footprints import Footprint, to_sparse
+from miniscope_core.engines.cnmfe.factors import RIDGE
+from miniscope_core.engines.cnmfe.footprints import Footprints
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
+from miniscope_core.engines.cnmfe.tiles import sort_into_tiles
 
 
 def extract(
     movie: ScratchMovie,
     mean: NDArray[np.float32],
     ring: Ring,
-    footprints: list[Footprint],
+    footprints: Footprints,
     path: Path,
     context: Context,
 ) -> ScratchRows:
@@ -50,21 +51,19 @@ def extract(
         (unit, frame), relative to the mean of the movie.
     """
     shape = movie.shape[1], movie.shape[2]
-    rows = to_sparse(footprints, shape)
-    filtered, matched = filter_footprints(rows, ring, shape)
+    filtered, matched = filter_footprints(footprints.rows, ring, shape)
     gram = (filtered @ filtered.T).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] *= 1 + RIDGE
     factor = scipy.linalg.cho_factor(gram)
     del filtered
-    tiled = sparse_by_tile(matched, shape)
+    tiled = sort_into_tiles(matched, shape)
     del matched
-    grid = tile_grid(shape)
     found = ScratchRows(path, (len(footprints), movie.shape[0]))
 
     def work(frames: slice) -> None:
         chunk = movie.read(frames)
         chunk -= mean
-        values = scipy.linalg.cho_solve(factor, project(chunk, tiled, len(footprints), grid).astype(np.float64))
+        values = scipy.linalg.cho_solve(factor, tiled.project(chunk).astype(np.float64))
         for unit, part in enumerate(values.astype(np.float32)):
             found.write(unit, frames.start, part)
 
