@@ -104,7 +104,7 @@ def _deconvolve(
     values: NDArray[np.float64], level: float, fps: float, rise_time_s: float, decay_time_s: float
 ) -> Deconvolved:
     """Deconvolve one recording; ``level`` is what the trace has for its baseline, whatever the recording's own."""
-    noise = noise_of(values)
+    noise = float(noise_of(values))
     if noise <= 0 or len(values) < 3:
         flat = np.zeros(len(values), np.float32)
         return Deconvolved(flat + np.float32(level), flat, level, noise)
@@ -158,8 +158,20 @@ def drift_of(fluorescence: NDArray[np.float64], fps: float, window_s: float) -> 
     return drift
 
 
-def noise_of(trace: NDArray[np.float64]) -> float:
-    """Return the standard deviation of the noise, from differences of neighbouring frames: events are rare in them."""
-    if len(trace) < 3:
-        return 0.0
-    return float(np.median(np.abs(np.diff(trace))) / (0.6745 * np.sqrt(2)))
+def noise_of(traces: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the standard deviation of the noise, from differences of neighbouring frames: events are rare in them.
+
+    Parameters
+    ----------
+    traces
+        (…, frame).
+
+    Returns
+    -------
+    ndarray
+        (…,).
+    """
+    if traces.shape[-1] < 3:
+        return np.zeros(traces.shape[:-1])
+    steps = np.abs(np.diff(traces.astype(np.float64), axis=-1))
+    return np.asarray(np.median(steps, axis=-1, overwrite_input=True) / (0.6745 * np.sqrt(2)))

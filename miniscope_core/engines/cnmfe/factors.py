@@ -16,7 +16,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.deconvolve import noise_of
-from miniscope_core.engines.cnmfe.footprints import Footprint, Footprints, combine, support, tidy
+from miniscope_core.engines.cnmfe.footprints import Footprint, Footprints, combine, supports, tidy
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.sweep import sweep
@@ -121,8 +121,7 @@ def events_of(factors: Factors, context: Context) -> NDArray[np.float32]:
     def work(some: slice) -> None:
         above = factors.raw[some] - low[some]
         np.maximum(above, 0, out=above)
-        for trace, raw in zip(above, factors.raw[some], strict=True):
-            trace -= np.float32(_EVENT_NOISES * noise_of(raw.astype(np.float64)))
+        above -= (_EVENT_NOISES * noise_of(factors.raw[some].astype(np.float64))[:, None]).astype(np.float32)
         np.maximum(above, 0, out=above)
         above -= _means(above)
         events[some] = above
@@ -165,7 +164,7 @@ def update_footprints(factors: Factors, movie: ScratchMovie, context: Context) -
     footprints = factors.footprints
     if not footprints:
         return factors
-    allowed = footprints.each(lambda footprint: support(footprint, footprints.shape, footprints.diameter))
+    allowed = supports(footprints)
     masks = allowed.tiled
     weights = footprints.tiled.arranged(masks) * masks.weights
     events = events_of(factors, context)
@@ -177,12 +176,10 @@ def update_footprints(factors: Factors, movie: ScratchMovie, context: Context) -
     for window, some in masks.tiles():
         for unit, row in zip(masks.units[some].tolist(), weights[some], strict=True):
             _put(images[unit], allowed[unit], window, row)
-    kept, found = [], []
-    for unit, (area, image) in enumerate(zip(allowed, images, strict=True)):
-        footprint = tidy(Footprint(area.top, area.left, image), footprints.diameter)
-        if footprint is not None:
-            kept.append(unit)
-            found.append(footprint)
+    fitted = [Footprint(area.top, area.left, image) for area, image in zip(allowed, images, strict=True)]
+    tidied = tidy(fitted, footprints.diameter)
+    kept = [unit for unit, footprint in enumerate(tidied) if footprint is not None]
+    found = [footprint for footprint in tidied if footprint is not None]
     return normalised(found, factors.raw[kept], footprints)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -20,6 +20,10 @@ _GROWTH: Final = 0.25
 """How far a footprint may grow in one update, in cell diameters."""
 _LEAST_AREA: Final = 0.15
 """Smallest area above 0.3 of the peak, in squared cell diameters; less is a speck."""
+_BLUR: Final = 0.7
+"""Deviation of the blur by which the connected part is told, px."""
+_BLUR_REACH: Final = 4
+"""Pixels that the blur reaches, and one."""
 _GAUSS: Final = 2.355
 """Full width at half maximum over standard deviation."""
 
@@ -103,38 +107,66 @@ def gaussian_footprint(y: int, x: int, shape: tuple[int, int], diameter: float) 
     return Footprint(top, left, weights)
 
 
-def support(footprint: Footprint, shape: tuple[int, int], diameter: float) -> Footprint:
-    """Return where the next update may put weight, as a footprint of zeros and ones around the present one."""
-    y, x = (round(c) for c in footprint.centre)
-    top, bottom, left, right = _window(y, x, shape, diameter)
-    radius = max(1, round(_GROWTH * diameter))
+def supports(footprints: Footprints) -> Footprints:
+    """Return where the next update may put weight, as zeros and ones around each present footprint."""
+    reach, radius = _reach(footprints.diameter), max(1, round(_GROWTH * footprints.diameter))
+    middles = [(round(y), round(x)) for y, x in (footprint.centre for footprint in footprints)]
+    size = 2 * reach + 1
+    stack = np.zeros((len(footprints), size + radius, size), np.float32)  # the gap keeps them apart below
+    for image, footprint, (y, x) in zip(stack, footprints, middles, strict=True):
+        _paste(image[:size], footprint, y - reach, x - reach)
+    bright = stack > 0.1 * stack.max((1, 2), keepdims=True, initial=0)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    here = _place(footprint, top, bottom, left, right)
-    grown = cv2.dilate((here > 0.1 * here.max()).astype(np.uint8), kernel)
-    rows, columns = np.ogrid[top:bottom, left:right]
-    grown[(rows - y) ** 2 + (columns - x) ** 2 > (_REACH * diameter) ** 2] = 0
-    return Footprint(top, left, grown.astype(np.float32))
+    grown = _at_once(bright.view(np.uint8), lambda tall: cv2.dilate(tall, kernel))[:, :size]
+    rows, columns = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    near = rows**2 + columns**2 <= (_REACH * footprints.diameter) ** 2
+    grown = (grown * near).astype(np.float32)
+    found = []
+    for image, (y, x) in zip(grown, middles, strict=True):
+        top, bottom, left, right = _window(y, x, footprints.shape, footprints.diameter)
+        part = image[top - y + reach : bottom - y + reach, left - x + reach : right - x + reach]
+        found.append(Footprint(top, left, part.copy()))
+    return replace(footprints, items=tuple(found))
 
 
-def tidy(footprint: Footprint, diameter: float) -> Footprint | None:
-    """Keep the connected part around the brightest spot; None when what is left is too small for a cell.
+def tidy(footprints: Sequence[Footprint], diameter: float) -> list[Footprint | None]:
+    """Keep the connected part of each around its brightest spot; None when what is left is too small for a cell.
 
     Parameters
     ----------
-    footprint
+    footprints
         As fitted.
     diameter
-        Of a cell, in its pixels.
+        Of a cell, in their pixels.
     """
-    weights = footprint.weights
-    if weights.max(initial=0) <= 0:
-        return None
-    smooth = cv2.GaussianBlur(weights, (0, 0), 0.7, borderType=cv2.BORDER_CONSTANT)
-    _, labels = cv2.connectedComponents((smooth > _FLOOR * smooth.max()).view(np.uint8), connectivity=4)
-    kept = np.where(labels == labels.flat[int(smooth.argmax())], weights, 0).astype(np.float32)
-    if kept.max() <= 0 or np.count_nonzero(kept > 0.3 * kept.max()) < _LEAST_AREA * diameter**2:
-        return None
-    return Footprint(footprint.top, footprint.left, kept)
+    if not footprints:
+        return []
+    rows, columns = np.array([footprint.weights.shape for footprint in footprints]).T
+    stack = np.zeros((len(footprints), int(rows.max()) + _BLUR_REACH, int(columns.max()) + _BLUR_REACH), np.float32)
+    for image, footprint in zip(stack, footprints, strict=True):
+        _paste(image, footprint, footprint.top, footprint.left)
+    smooth = _at_once(stack, lambda tall: cv2.GaussianBlur(tall, (0, 0), _BLUR, borderType=cv2.BORDER_CONSTANT))
+    smooth[np.arange(stack.shape[1]) >= rows[:, None]] = 0
+    smooth *= np.arange(stack.shape[2]) < columns[:, None, None]
+    bright = smooth > _FLOOR * smooth.max((1, 2), keepdims=True)
+    labels = _at_once(bright.view(np.uint8), lambda tall: cv2.connectedComponents(tall, connectivity=4)[1])
+    brightest = smooth.reshape(len(stack), -1).argmax(1)
+    label = labels.reshape(len(stack), -1)[np.arange(len(stack)), brightest]
+    kept = np.where(bright & (labels == label[:, None, None]), stack, 0)
+    area = np.count_nonzero(kept > 0.3 * kept.max((1, 2), keepdims=True), axis=(1, 2))
+    return [
+        Footprint(footprint.top, footprint.left, image[:down, :across].copy()) if large else None
+        for footprint, image, down, across, large in zip(
+            footprints, kept, rows, columns, area >= max(1, _LEAST_AREA * diameter**2), strict=True
+        )
+    ]
+
+
+def _at_once(stack: NDArray[Any], function: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """Apply a function of an image to many, one below the other: one by one, the calls cost more than the work."""
+    if not len(stack):
+        return stack
+    return function(stack.reshape(-1, stack.shape[2])).reshape(stack.shape)
 
 
 def combine(
@@ -184,19 +216,29 @@ def enlarge(image: NDArray[np.float32], bin_factor: int, shape: tuple[int, int])
     return np.pad(large, ((0, shape[0] - height), (0, shape[1] - width)), mode="edge").astype(np.float32)
 
 
+def _reach(diameter: float) -> int:
+    """Return how far a footprint may reach from its middle, whole px."""
+    return int(np.ceil(_REACH * diameter))
+
+
 def _window(y: int, x: int, shape: tuple[int, int], diameter: float) -> tuple[int, int, int, int]:
-    reach = int(np.ceil(_REACH * diameter))
+    reach = _reach(diameter)
     return max(0, y - reach), min(shape[0], y + reach + 1), max(0, x - reach), min(shape[1], x + reach + 1)
 
 
 def _place(footprint: Footprint, top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
     """Cut a footprint to another window."""
     out = np.zeros((bottom - top, right - left), np.float32)
+    _paste(out, footprint, top, left)
+    return out
+
+
+def _paste(image: NDArray[np.float32], footprint: Footprint, top: int, left: int) -> None:
+    """Copy a footprint into an image that begins at a place of the field."""
     rows, columns = footprint.weights.shape
-    y0, y1 = max(top, footprint.top), min(bottom, footprint.top + rows)
-    x0, x1 = max(left, footprint.left), min(right, footprint.left + columns)
+    y0, y1 = max(top, footprint.top), min(top + image.shape[0], footprint.top + rows)
+    x0, x1 = max(left, footprint.left), min(left + image.shape[1], footprint.left + columns)
     if y0 < y1 and x0 < x1:
-        out[y0 - top : y1 - top, x0 - left : x1 - left] = footprint.weights[
+        image[y0 - top : y1 - top, x0 - left : x1 - left] = footprint.weights[
             y0 - footprint.top : y1 - footprint.top, x0 - footprint.left : x1 - footprint.left
         ]
-    return out

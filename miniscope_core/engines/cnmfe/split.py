@@ -18,8 +18,8 @@ import scipy.ndimage as ndi
 from numpy.typing import NDArray
 
 from miniscope_core.engines.cnmfe.deconvolve import noise_of
-from miniscope_core.engines.cnmfe.factors import Factors
-from miniscope_core.engines.cnmfe.footprints import Footprint, Footprints, support, tidy
+from miniscope_core.engines.cnmfe.factors import Factors, row_blocks
+from miniscope_core.engines.cnmfe.footprints import Footprint, Footprints, supports, tidy
 from miniscope_core.engines.cnmfe.movie import ScratchMovie, ScratchRows
 from miniscope_core.engines.cnmfe.parallel import Context
 
@@ -96,7 +96,7 @@ def split(factors: Factors, movie: ScratchMovie, path: Path, context: Context) -
     """
     if not factors.footprints:
         return factors
-    noise = float(np.median([noise_of(row.astype(np.float64)) for row in factors.raw]))
+    noise = float(np.median(np.concatenate([noise_of(factors.raw[some]) for some in row_blocks(factors.raw)])))
     album = _collect(factors, movie, noise, path, context)
     pairs = list(context.map(lambda unit: halve(album.read(unit), noise, factors.diameter), range(len(factors))))
     album.close()
@@ -142,14 +142,12 @@ def halve(events: Events, noise: float, diameter: float) -> tuple[Footprint, Foo
     energy = norms**2 * (heights**2).sum(0)
     if not norms.all() or energy.min() < _LEAST_SHARE * energy.sum():
         return None
-    found = []
-    for shape in shapes:
-        image = np.zeros(events.mask.shape, np.float32)
-        image[inside] = shape
-        footprint = tidy(Footprint(events.top, events.left, image), diameter)
-        if footprint is None:
-            return None
-        found.append(footprint / np.float32(footprint.norm))
+    images = np.zeros((2, *events.mask.shape), np.float32)
+    images[:, inside] = shapes
+    first, second = tidy([Footprint(events.top, events.left, image) for image in images], diameter)
+    if first is None or second is None:
+        return None
+    found = [footprint / np.float32(footprint.norm) for footprint in (first, second)]
     if float((found[0].weights * found[1].weights).sum()) > _ALIKE:
         return None
     return found[0], found[1]
@@ -177,7 +175,7 @@ def _two(
 
 def _collect(factors: Factors, movie: ScratchMovie, noise: float, path: Path, context: Context) -> _Album:
     """Cut every unit's events out of the movie, the other units taken out."""
-    areas = factors.footprints.each(lambda footprint: support(footprint, factors.shape, factors.diameter))
+    areas = supports(factors.footprints)
     album = _Album(path, areas, [_event_frames(row, noise) for row in factors.raw])
     light = factors.light
     starts = [part.start for part in movie.chunks]
