@@ -20,6 +20,7 @@ from tests.benchmarks.cases import Case, Measured, demo_case, folder_case, measu
 from tests.benchmarks.peers import Peer, measure_peer, parse_peer
 from tests.benchmarks.recordings import NAMED, make_recording
 from tests.benchmarks.repeats import tell
+from tests.benchmarks.speedup import measure_speedup, tell_speedup
 
 DEFAULT_RECORDINGS = ("dev_ca1", "dev_l23")
 
@@ -51,6 +52,9 @@ def _compare(case: Case, parameters: dict[str, Any], peers: Sequence[Peer], opti
             _print(measure_peer(case, peer, options.workers))
         except MiniscopeError as error:
             print(f"    {error}", flush=True)
+    if options.speedup:
+        speedup = measure_speedup(lambda workers: _at_once(case, parameters, workers), options.workers, options.speedup)
+        print(f"    {tell_speedup(case.name, speedup)}", flush=True)
     if options.repeat == 1:
         return once.score.f1
     often = _engine(case.repeated(options.repeat), parameters, options)
@@ -113,7 +117,14 @@ def _parser() -> argparse.ArgumentParser:
         help="see the recordings through a round lens of a radius in parts of the field, such as 0.5, whose rim "
         "darkens the corners; counted are the cells that get light",
     )
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=_times, default=1)
+    parser.add_argument(
+        "--speedup",
+        type=_times,
+        default=0,
+        metavar="N",
+        help="run also with one worker and with --workers in turn, N times each, and tell how much faster that is",
+    )
     parser.add_argument("--output", type=Path, help="keep the engine's results below this folder")
     parser.add_argument("--bar", type=float, default=0.0, help="exit with 1 when an F1 of the engine is below")
     return parser
@@ -150,9 +161,17 @@ def _times(text: str) -> int:
 
 def _engine(case: Case, parameters: dict[str, Any], options: argparse.Namespace) -> Measured:
     output = options.output / case.name if options.output else None
+    return _at_once(case, parameters, [options.workers], output)[0]
+
+
+def _at_once(
+    case: Case, parameters: dict[str, Any], workers: Sequence[int], output: Path | None = None
+) -> list[Measured]:
+    """Measure runs at the same time, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(measure, case, parameters, options.workers, output).result()
+    with ProcessPoolExecutor(len(workers), mp_context=context) as pool:
+        runs = [pool.submit(measure, case, parameters, count, output) for count in workers]
+        return [run.result() for run in runs]
 
 
 if __name__ == "__main__":
