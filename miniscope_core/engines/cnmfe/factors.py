@@ -20,7 +20,7 @@ from miniscope_core.engines.cnmfe.footprints import Footprint, Footprints, combi
 from miniscope_core.engines.cnmfe.movie import ScratchMovie
 from miniscope_core.engines.cnmfe.parallel import Context
 from miniscope_core.engines.cnmfe.sweep import sweep
-from miniscope_core.engines.cnmfe.tiles import TILE_PX, over_space, over_time
+from miniscope_core.engines.cnmfe.tiles import TILE_PX, Tiled, over_space, over_time
 
 RIDGE: Final = 1e-4
 """Part of a unit's own power added to the diagonal, so that two nearly equal footprints stay solvable."""
@@ -65,14 +65,14 @@ class Factors:
         return low
 
     def above(self, some: slice = slice(None), span: slice = slice(None)) -> NDArray[np.float32]:
-        """Return traces above their baseline, never below zero: (unit, frame), of some units and frames."""
+        """Return the traces of some units and frames above their baseline, never below zero, (unit, frame)."""
         above: NDArray[np.float32] = self.raw[some, span] - self.low[some]
         np.maximum(above, 0, out=above)
         return above
 
-    def centred(self, some: slice = slice(None)) -> NDArray[np.float32]:
-        """Return traces above their baseline without their means, as the mean-free movie holds them."""
-        above = self.above(some)
+    def centred(self) -> NDArray[np.float32]:
+        """Return the traces above their baseline without their means, as the mean-free movie holds them."""
+        above = self.above()
         above -= _means(above)
         return above
 
@@ -87,7 +87,7 @@ class Factors:
         mean = np.empty_like(self.low)
         for some in row_blocks(self.raw):
             mean[some] = _means(self.above(some))
-        return Light(self, mean)
+        return Light(self, mean, self.footprints.tiled)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Light:
     factors: Factors
     mean: NDArray[np.float32]
     """Of each trace above its baseline, (unit, 1)."""
+    tiled: Tiled
 
     def courses(self, span: slice) -> NDArray[np.float32]:
         """Return the centred traces of consecutive frames, (unit, frame)."""
@@ -106,7 +107,7 @@ class Light:
 
     def subtract(self, frames: NDArray[np.float32], span: slice) -> None:
         """Take the units' part out of the frames of a span, in place."""
-        self.factors.footprints.tiled.subtract(frames, self.courses(span))
+        self.tiled.subtract(frames, self.courses(span))
 
 
 def events_of(factors: Factors, context: Context) -> NDArray[np.float32]:
@@ -121,7 +122,7 @@ def events_of(factors: Factors, context: Context) -> NDArray[np.float32]:
     def work(some: slice) -> None:
         above = factors.raw[some] - low[some]
         np.maximum(above, 0, out=above)
-        above -= (_EVENT_NOISES * noise_of(factors.raw[some].astype(np.float64))[:, None]).astype(np.float32)
+        above -= (_EVENT_NOISES * noise_of(factors.raw[some])[:, None]).astype(np.float32)
         np.maximum(above, 0, out=above)
         above -= _means(above)
         events[some] = above
