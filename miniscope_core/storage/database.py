@@ -6,6 +6,7 @@ line without the password, with SQLAlchemy's error as their cause, so that a pas
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlmodel import Session
 
@@ -25,6 +26,7 @@ from miniscope_core.models.lookups import fill_lookups
 from miniscope_core.storage.migrations import HEAD, VERSION_TABLE, migrate
 
 BUSY_TIMEOUT_S: Final = 30
+_WAL_PAUSE_S: Final = 0.05
 _CONNECT_TIMEOUT_S: Final = 10
 # Any number does, as long as every version of this code takes the same.
 _MIGRATION_LOCK: Final = 0x6D696E69
@@ -288,9 +290,18 @@ def _begin_before_savepoint(connection: sa.Connection, name: str) -> None:
 
 def _use_wal(engine: sa.Engine) -> None:
     # Kept in the file. Where the file system cannot (a network share), SQLite stays as it was, only slower.
-    with engine.connect() as connection:
-        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            with engine.connect() as connection:
+                if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError as error:
+            # Of two that change it at once SQLite refuses one at once, without the time that others are given.
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_PAUSE_S)
 
 
 def _lock_migrations(connection: sa.Connection) -> None:

@@ -265,7 +265,7 @@ def test_processes_that_start_at_once_build_one_schema(empty_database_url: str) 
     """
     command = [sys.executable, "-W", "error", "-c", code, empty_database_url]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -273,7 +273,7 @@ def test_processes_that_start_at_once_build_one_schema(empty_database_url: str) 
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 2
+    assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 4
     with Database(empty_database_url) as database:
         database.check()
         with database.session() as session:
